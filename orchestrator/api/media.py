@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import structlog
 from aiohttp import web
 
+from orchestrator.api.outbound import trusted
 from orchestrator.api.ports import DEPS
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import HttpAdapter, HttpCall, HttpReply
@@ -25,8 +26,6 @@ log = structlog.get_logger()
 
 SECONDS_MAX = 30.0
 BYTES_MAX = 25 * 1024 * 1024
-WORDS_BYTES_MAX = 64 * 1024
-"""Of an answer that only says where the medium is."""
 REQUESTS_MAX = 4
 TYPE = re.compile(r"[a-z]+/[A-Za-z0-9.+-]{1,80}")
 SHOWN = ("image/", "video/", "audio/")
@@ -77,14 +76,16 @@ async def fetch(adapter: HttpAdapter[Any], call: HttpCall, now: float) -> HttpRe
     if not is_theirs(adapter, call.url):
         raise unreachable(adapter.provider, "a host that is not the provider's")
     async with answer_to(adapter, call) as (response, pieces):
-        body = b""
+        body = bytearray()
         async for piece in pieces:
             body += piece
             if len(body) > BYTES_MAX:
                 detail = f"the medium has more than {BYTES_MAX // 1024**2} MiB"
                 raise Refusal(413, "too_large", detail)
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return HttpReply(status=response.status_code, headers=headers, body=body, now=now, request=call)
+    return HttpReply(
+        status=response.status_code, headers=headers, body=bytes(body), now=now, request=call
+    )
 
 
 @asynccontextmanager
@@ -95,7 +96,7 @@ async def answer_to(
 
     try:
         async with (
-            httpx.AsyncClient(timeout=SECONDS_MAX, follow_redirects=False) as client,
+            httpx.AsyncClient(verify=trusted(), timeout=SECONDS_MAX) as client,
             client.stream(
                 call.method, call.url, headers=dict(call.headers), content=call.body or None
             ) as response,

@@ -18,7 +18,16 @@ from orchestrator.configuration.scalars import CURRENCY
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
-from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance, covers
+from orchestrator.core.policy import (
+    CONVERSATION,
+    CONVERSATIONAL,
+    DAY_MS,
+    OTP,
+    Cap,
+    Gap,
+    Governance,
+    covers,
+)
 from orchestrator.declared.adapter import DeclaredSettings
 from orchestrator.primitives.durations import duration
 from orchestrator.render import Conditions, TemplateSet
@@ -156,6 +165,7 @@ def lint_installation(installation: Installation, files: Collection[PolicyFile] 
     lint_countries(installation)
     lint_currencies(installation)
     lint_rules(installation)
+    lint_conversation(installation, files)
     lint_answers(installation, files)
     lint_delays(installation, files)
     lint_retention(installation, files)
@@ -180,6 +190,21 @@ def lint_answers(installation: Installation, files: Iterable[PolicyFile]) -> Non
         elif policy.dedupe is not None or policy.digest is not None:
             what = f"{name} has `dedupe` or `digest`, but answers at most once a day as it is"
             installation.report.error(position, what, "remove them from the policy")
+
+
+def lint_conversation(installation: Installation, files: Iterable[PolicyFile]) -> None:
+    """Report a policy that answers within a session, and could not answer."""
+    file = next((one for one in files if one.policy.name == CONVERSATION), None)
+    if file is None:
+        return
+    position, policy = place(file.root, "policy"), file.policy
+    what = f"{CONVERSATION} is the policy of `POST /v1/recipients/{{id}}/messages`, and"
+    if policy.message_class != CONVERSATIONAL:
+        fix = f"write class: {CONVERSATIONAL}"
+        installation.report.error(position, f"{what} has another class", fix)
+    if policy.dedupe is not None or policy.digest is not None:
+        said = f"{what} has `dedupe` or `digest`, but every answer is sent"
+        installation.report.error(position, said, "remove them from the policy")
 
 
 def lint_countries(installation: Installation) -> None:

@@ -38,7 +38,7 @@ from orchestrator.configuration.reading import Report, suggestion
 from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings
 from orchestrator.configuration.yaml_file import ConfigError, Position, Problem
-from orchestrator.core.policy import Governance
+from orchestrator.core.policy import CONVERSATION, Governance
 from orchestrator.render import TemplateProblems, TemplateSet
 
 
@@ -89,7 +89,7 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     look_beside(settings, report)
     templates = read_templates(settings, report)
     samples = read_samples((settings.policies, settings.journeys), settings.path.parent.parent)
-    answering = {governance.replies.help, governance.replies.stop}
+    answering = {governance.replies.help, governance.replies.stop, CONVERSATION}
     installation = Installation(
         settings, governance, root, templates, report, samples, sent_by(journeys) | answering
     )

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import typer
 
 from orchestrator.cli.bulk import asked
-from orchestrator.cli.client import Client, service
+from orchestrator.cli.client import service
 from orchestrator.cli.common import segment
 from orchestrator.cli.csv_files import CsvFile, Record, RefusedFile, UnreadableFile, count_lines
 from orchestrator.cli.progress import progress
@@ -35,7 +35,8 @@ async def import_codes(
         async with service(config) as client:
             with progress("importing codes", lines) as advance:
                 for batch in batches(records, refused):
-                    found = await record(client, path, digest, batch)
+                    body = {"codes": [code for _, code in batch], "source": digest}
+                    found = await asked(client, "POST", path, body)
                     for name in counts:
                         counts[name] += found[name]
                     for one in found["refused"]:
@@ -67,15 +68,6 @@ def digest_of(source: BinaryIO) -> str:
         found.update(piece)
     source.seek(0)
     return found.hexdigest()[:32]
-
-
-async def record(
-    client: Client, path: str, source: str, batch: list[tuple[Record, str]]
-) -> dict[str, Any]:
-    """What became of a batch. A busy service is asked again."""
-    body = {"codes": [code for _, code in batch], "source": source}
-    found: dict[str, Any] = await asked(client, "POST", path, body)
-    return found
 
 
 def batches(

@@ -10,10 +10,8 @@ import typer
 
 from orchestrator.cli.common import (
     CHECK_FAILED,
-    USAGE,
     ConfigOption,
     OutputOption,
-    fail,
     find_config,
     print_json,
     run_async,
@@ -48,24 +46,12 @@ def codes_import(
     bad lines go to a file of their own. One that was stopped goes on where it ended.
     """
     from orchestrator.cli.code_files import import_codes
-    from orchestrator.cli.csv_files import UnreadableFile
-    from orchestrator.cli.people import opened
+    from orchestrator.cli.importing import importing
 
     as_json = wants_json(output)
     path = find_config(config)
-    name = "standard input" if file == "-" else file
-    kept = refused or Path(f"{'codes' if file == '-' else Path(file).stem}.refused.csv")
-    if refused is None and file != "-":
-        kept = Path(file).with_name(kept.name)
-    if file != "-" and kept.resolve() == Path(file).resolve():
-        fail(f"{kept}: refused lines cannot go into the file that is read", USAGE)
-    try:
-        with opened(file) as source:
-            done = run_async(import_codes(path, source, pool, kept))
-    except UnreadableFile as error:
-        fail(f"{name}: {error}", USAGE)
-    except OSError as error:
-        fail(f"{error.filename or name}: {error.strerror}", USAGE)
+    with importing(file, "codes", refused) as (source, kept):
+        done = run_async(import_codes(path, source, pool, kept))
     if as_json:
         print_json(done)
     else:

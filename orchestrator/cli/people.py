@@ -6,11 +6,10 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated, BinaryIO
+from typing import IO, Annotated
 
 import typer
 
@@ -65,25 +64,15 @@ def people_import(
     Record every line of a file. Lines that are refused go to a file of their own, and the others
     are recorded. To import a file again does no harm.
     """
-    from orchestrator.cli.csv_files import UnreadableFile
+    from orchestrator.cli.importing import importing
     from orchestrator.cli.people_files import file_formats
     from orchestrator.cli.people_transfer import import_file
 
     as_json = wants_json(output)
     path = find_config(config)
-    name = "standard input" if file == "-" else file
-    kept = refused or Path(f"{'people' if file == '-' else Path(file).stem}.refused.csv")
-    if refused is None and file != "-":
-        kept = Path(file).with_name(kept.name)
-    if file != "-" and kept.resolve() == Path(file).resolve():
-        fail(f"{kept}: refused lines cannot go into the file that is read", USAGE)
-    try:
-        with opened(file) as source:
-            done = run_async(import_file(path, source, file_formats()[what], kept))
-    except UnreadableFile as error:
-        fail(f"{name}: {error}", USAGE)
-    except OSError as error:
-        fail(f"{error.filename or name}: {error.strerror}", USAGE)
+    formats = file_formats()
+    with importing(file, "people", refused) as (source, kept):
+        done = run_async(import_file(path, source, formats[what], kept))
     if as_json:
         print_json(done)
     else:
@@ -92,20 +81,6 @@ def people_import(
             typer.echo(f"refused: {done['refused']}; the lines and why are in {kept}")
     if done["refused"]:
         raise typer.Exit(CHECK_FAILED)
-
-
-@contextlib.contextmanager
-def opened(file: str) -> Iterator[BinaryIO]:
-    """A file that can be read twice; standard input is put into one."""
-    if file != "-":
-        with open(file, "rb") as found:
-            yield found
-        return
-    with tempfile.TemporaryFile() as copy:
-        while piece := sys.stdin.buffer.read(1 << 20):
-            copy.write(piece)
-        copy.seek(0)
-        yield copy
 
 
 @people.command("export")

@@ -43,7 +43,7 @@ def report(
         bool, typer.Option("--verify", help="Compare what was counted with the stored messages.")
     ] = False,
     file: Annotated[
-        Path | None, typer.Option("--file", help="Write there, not to standard output.")
+        Path | None, typer.Option("--out", help="Write there, not to standard output.")
     ] = None,
     config: ConfigOption = None,
     output: Annotated[

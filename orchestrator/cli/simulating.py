@@ -41,7 +41,7 @@ PolicyOption = Annotated[
     typer.Option(help="Report on this policy; else on all that the events trigger."),
 ]
 FileOption = Annotated[
-    Path | None, typer.Option("--file", help="Write there, not to standard output.")
+    Path | None, typer.Option("--out", help="Write there, not to standard output.")
 ]
 PageOption = Annotated[str, typer.Option("-o", "--output", help="text, json or html.")]
 

@@ -10,8 +10,6 @@ comments and spelling don't count. The policies that it sends have versions of t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,14 @@ import msgspec
 
 from orchestrator.configuration.journey_keys import JOURNEY
 from orchestrator.configuration.keys import read
-from orchestrator.configuration.policy_file import TEST_SUFFIX, kind_of
+from orchestrator.configuration.policy_file import (
+    TEST_SUFFIX,
+    content_version,
+    kind_of,
+    read_mapping,
+)
 from orchestrator.configuration.reading import Report, Section, place
-from orchestrator.configuration.yaml_file import ConfigError, Node, loads, read_text
+from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.journey.journey import Journey
 from orchestrator.core.values import replace
 
@@ -40,11 +43,6 @@ class JourneyFile:
 def journey_files(directory: Path) -> list[Path]:
     """The journey files of a directory, by name; none if there is no such directory."""
     return sorted(path for path in directory.glob("*.yaml") if kind_of(path) == "policy")
-
-
-def journey_test_files(directory: Path) -> list[Path]:
-    """The tests beside the journeys, by name."""
-    return sorted(path for path in directory.glob("*.yaml") if kind_of(path) == "test")
 
 
 def read_journeys(directory: Path, report: Report) -> dict[str, JourneyFile]:
@@ -68,21 +66,10 @@ def parse_journey(path: Path, report: Report) -> JourneyFile | None:
     One journey file as far as it can be read; None if it is not even a mapping. Problems go to
     ``report``.
     """
-    try:
-        raw = read_text(path)
-        root = loads(raw, str(path))
-    except ConfigError as error:
-        report.problems.extend(error.problems)
+    found = read_mapping(path, report, "journey", "write `journey:`, `enter:` and `steps:`")
+    if found is None:
         return None
-    fix = "write `journey:`, `enter:` and `steps:`"
-    if root.kind != "map":
-        what = (
-            "the file holds no journey"
-            if root.kind == "null"
-            else f"the journey is {root.kind_name}"
-        )
-        report.error(root.position, what, fix)
-        return None
+    raw, root = found
     mismatch = other_content(root)
     if mismatch is not None:
         report.error(root.position, *mismatch)
@@ -107,9 +94,7 @@ def other_content(root: Node) -> tuple[str, str] | None:
 
 def journey_version(journey: Journey) -> str:
     """The content hash (12 hex characters) of a journey."""
-    document = journey_to_document(replace(journey, version=""))
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return content_version(journey_to_document(replace(journey, version="")))
 
 
 def journey_to_document(journey: Journey) -> dict[str, Any]:

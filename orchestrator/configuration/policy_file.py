@@ -135,18 +135,10 @@ def parse_policy(
     One policy file as far as it can be read; None if it is not even a mapping. Problems go to
     ``report``.
     """
-    try:
-        raw = read_text(path)
-        root = loads(raw, str(path))
-    except ConfigError as error:
-        report.problems.extend(error.problems)
+    found = read_mapping(path, report, "policy", "write `policy:`, `trigger:` and `cascade:`")
+    if found is None:
         return None
-    if root.kind != "map":
-        what = (
-            "the file holds no policy" if root.kind == "null" else f"the policy is {root.kind_name}"
-        )
-        report.error(root.position, what, "write `policy:`, `trigger:` and `cascade:`")
-        return None
+    raw, root = found
     mismatch = other_kind(root)
     if mismatch is not None:
         report.error(root.position, *mismatch)
@@ -154,6 +146,21 @@ def parse_policy(
     policy = read(policy_keys(defaults or Defaults()), Section(root, report, "the policy"))
     assert policy is not None
     return PolicyFile(replace(policy, version=version_of(policy, templates)), path, raw, root)
+
+
+def read_mapping(path: Path, report: Report, what: str, fix: str) -> tuple[str, Node] | None:
+    """The text and the mapping of a file that holds one; what else it is goes to ``report``."""
+    try:
+        raw = read_text(path)
+        root = loads(raw, str(path))
+    except ConfigError as error:
+        report.problems.extend(error.problems)
+        return None
+    if root.kind == "map":
+        return raw, root
+    said = f"the file holds no {what}" if root.kind == "null" else f"the {what} is {root.kind_name}"
+    report.error(root.position, said, fix)
+    return None
 
 
 def other_kind(root: Node) -> tuple[str, str] | None:
@@ -176,9 +183,12 @@ def other_kind(root: Node) -> tuple[str, str] | None:
 def version_of(policy: Policy, templates: TemplateHash) -> str:
     """The content hash (12 hex characters) of a policy and its templates."""
     document = policy_to_document(replace(policy, version=""))
-    canonical = json.dumps(
-        [document, *map(templates, policy.templates)], sort_keys=True, separators=(",", ":")
-    )
+    return content_version([document, *map(templates, policy.templates)])
+
+
+def content_version(document: Any) -> str:
+    """The content hash (12 hex characters) of JSON types."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

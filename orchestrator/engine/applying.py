@@ -84,7 +84,7 @@ def apply_fact(
         record_engagement(context, person, before, decision.message)
     update_items(context, before, decision.message, fact)
     if before.arm:
-        note_outcome(context, policy, before, fact, person)
+        note_outcome(context, policy, fact, person)
     if "codes" in entry.event and decision.message.never_left and not before.never_left:
         return_codes(context.work, entry, context.address_hash)
     decision = apply_orphans(context, entry, fact) or decision

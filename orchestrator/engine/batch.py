@@ -15,6 +15,7 @@ from orchestrator.core.journey.journey import Journey
 from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
+from orchestrator.core.quiet_hours import zone_or
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 from orchestrator.engine.rules import Evaluate, Rules
@@ -131,6 +132,10 @@ class BatchContext:
         except ValueError:
             self.condition_errors[policy] += 1
             raise
+
+    def zone_of(self, person: Person) -> str:
+        """The zone in which a person's times of day are read."""
+        return zone_or(person.document.get("time_zone"), self.rules.governance.time_zone)
 
     def truth(self, expression: str, scope: Mapping[str, Any], policy: str) -> bool | None:
         """The value of a policy's condition; None, counted, if it cannot be evaluated."""

@@ -23,6 +23,7 @@ from orchestrator.core.policy import Arm, Experiment, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.batch import BatchContext
+from orchestrator.primitives.shares import share_of
 from orchestrator.recipients.document import AddressHash, Person
 from orchestrator.recipients.exposures import (
     arm_remembered,
@@ -35,8 +36,6 @@ EXPERIMENT_KIND = "experiment"
 """What a person's keyed hash in an experiment is made with."""
 NOT_EXPOSED = (Reason.DEDUPLICATED, Reason.TOO_MANY_HOPS, Reason.GOAL_MET)
 """A message that ended so at once never was one of its experiment."""
-DIGITS = 13
-"""Hexadecimal digits of a hash that make a number: 52 bits, as many as a float holds."""
 
 
 def arm_for(context: BatchContext, policy: Policy, person: Person) -> tuple[str, dict[str, float]]:
@@ -63,8 +62,7 @@ def drawn_arm(
 
     def distance(arm: Arm) -> float:
         text = f"{experiment.name}/{arm.name}/{person}"
-        number = int(address_hash(EXPERIMENT_KIND, text)[:DIGITS], 16)
-        return -math.log((number + 0.5) / 16**DIGITS) / arm.weight
+        return -math.log(share_of(address_hash(EXPERIMENT_KIND, text))) / arm.weight
 
     return min(arms, key=distance)
 
@@ -118,12 +116,10 @@ def count(
         row[1] += succeeded
 
 
-def note_outcome(
-    context: BatchContext, policy: Policy, before: Message, fact: Fact, person: Person
-) -> None:
-    """Count a click or a reply that an experiment measures."""
+def note_outcome(context: BatchContext, policy: Policy, fact: Fact, person: Person) -> None:
+    """Count a click or a reply that the experiment of a message measures."""
     measured = policy.experiment.metric if policy.experiment is not None else ""
-    if before.arm and isinstance(fact, ReceiptReceived) and fact.state == measured:
+    if isinstance(fact, ReceiptReceived) and fact.state == measured:
         succeed(context, policy, person, context.now)
 
 

@@ -1,4 +1,4 @@
-"""Events that are a goal: which messages they end, and what is kept of them."""
+"""Goal events: they end messages, and are stored for the triggers that come after them."""
 
 from __future__ import annotations
 

@@ -12,10 +12,8 @@ from orchestrator.core.journey.state import JourneyRun
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.unit_of_work import WorkingJourney
+from orchestrator.primitives.shares import share_of
 from orchestrator.recipients.document import Person
-
-SHARE_DIGITS = 13
-"""Hexadecimal digits of a keyed hash that make a share: as many bits as a float has."""
 
 
 class EngineJourneyInputs:
@@ -27,8 +25,7 @@ class EngineJourneyInputs:
         self._person = person
 
     def zone(self) -> str:
-        zone: str | None = self._person.document.get("time_zone")
-        return zone or self._context.rules.governance.time_zone
+        return self._context.zone_of(self._person)
 
     def value(self, expression: str, run: JourneyRun, changed: Mapping[str, Any]) -> Any:
         scope = journey_scope(self._context, self._entry, self._person, run)
@@ -40,8 +37,7 @@ class EngineJourneyInputs:
             raise ValueError("its value is no JSON") from None
 
     def share(self, of: str) -> float:
-        digest = self._context.address_hash("split", f"{self._person.id} {of}")
-        return float(int(digest[:SHARE_DIGITS], 16) / 16**SHARE_DIGITS)
+        return share_of(self._context.address_hash("split", f"{self._person.id} {of}"))
 
     def message_id(self, policy: str) -> str | None:
         return self._context.new_id() if policy in self._context.rules.policies else None

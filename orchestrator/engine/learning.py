@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.core.engagement import HOURS
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import Policy
-from orchestrator.core.quiet_hours import local_time, zone_or
+from orchestrator.core.quiet_hours import local_time
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import Engagement
 from orchestrator.engine.batch import BatchContext
@@ -70,9 +70,7 @@ def record_engagement(
         answered_at = first_answer(attempt)
         if answered_at is not None and (known is None or first_answer(known) is None):
             at = min(answered_at, context.now)
-            zone = person.document.get("time_zone")
-            place = zone_or(zone, context.rules.governance.time_zone)
-            hour = local_time(at, place).hour
+            hour = local_time(at, context.zone_of(person)).hour
             count_answer(person, attempt.channel, hour)
             hours = context.work.changes.hours
             hours[hour] = hours.get(hour, 0) + 1

@@ -17,7 +17,6 @@ import orjson
 from orchestrator.core.digest import is_open
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
-from orchestrator.core.quiet_hours import zone_or
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.needs import Needs
@@ -122,11 +121,6 @@ def is_large(value: Any) -> bool:
 def later_than(now: Instant, not_before: Instant | None) -> Instant | None:
     """The time before which nothing of an event is sent, None if that is not in the future."""
     return not_before if not_before is not None and not_before > now else None
-
-
-def zone_of(context: BatchContext, person: Person) -> str:
-    """The zone in which a person's times of day are read."""
-    return zone_or(person.document.get("time_zone"), context.rules.governance.time_zone)
 
 
 def open_digest(context: BatchContext, place: DedupeKey) -> WorkingMessage | None:

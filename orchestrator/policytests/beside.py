@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.configuration.journey_file import journey_test_files
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import test_files
 from orchestrator.configuration.reading import Report
@@ -19,7 +18,7 @@ def test_problems(configuration: Configuration) -> list[Problem]:
     """
     report = Report()
     settings = configuration.settings
-    for path in (*test_files(settings.policies), *journey_test_files(settings.journeys)):
+    for path in (*test_files(settings.policies), *test_files(settings.journeys)):
         read_test_file(path, configuration, report)
     ordered = sorted(dict.fromkeys(report.problems), key=lambda one: (one.path, one.line))
     return [replace(one, severity="warning") for one in ordered]

@@ -52,7 +52,7 @@ async def test_an_experiment_has_a_report_while_it_runs_and_once_it_has_ended(
         assert sum(row[2] for row in people["rows"]) == 8
         assert sum(row[1] for row in messages["rows"]) == 8
         page = config.with_name("tone.html")
-        assert (await run("tone", "-o", "html", "--file", str(page))).exit_code == 0
+        assert (await run("tone", "-o", "html", "--out", str(page))).exit_code == 0
         assert "<svg" in page.read_text("utf-8")
         wrong = await run("tune")
         assert wrong.exit_code != 0

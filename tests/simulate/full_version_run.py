@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.channels import Outgoing
 from orchestrator.core.message import Message
 from orchestrator.engine.batch import Decided
@@ -12,6 +14,21 @@ from orchestrator.simulate.version_run import VersionRun
 from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction
+
+
+def whole_story(outcome: MessageOutcome) -> Any:
+    """All of an outcome that both runners must agree on."""
+    return (
+        outcome.key,
+        outcome.status,
+        outcome.reason,
+        outcome.by,
+        outcome.reached_ms,
+        outcome.cost,
+        outcome.flags,
+        sorted(outcome.sends),
+        outcome.rules,
+    )
 
 
 class FullVersionRun(VersionRun):

@@ -82,7 +82,7 @@ def test_a_simulation_is_one_page_with_charts(place: Place) -> None:
     file = place.events(event(number) for number in range(20))
     page = place.folder / "page.html"
     done = place.kaskad(
-        "simulate", "--events", file, "--runs", "1", "-o", "html", "--file", str(page)
+        "simulate", "--events", file, "--runs", "1", "-o", "html", "--out", str(page)
     )
     assert done.exit_code == 0, done.stderr
     text = page.read_text()

@@ -37,7 +37,6 @@ from orchestrator.engine.windows import (
     later_than,
     open_digest,
     open_for_more,
-    zone_of,
 )
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
@@ -258,7 +257,7 @@ def start(
             return digest.message.id
         since = max(starts_at or 0, context.now)
         if context.now < deadline_at:
-            starts_at = gathers_until(policy.digest, since, zone_of(context, person))
+            starts_at = gathers_until(policy.digest, since, context.zone_of(person))
             deadline_at += starts_at - since
     message = Message(
         id=origin.message or context.new_id(),
