@@ -206,15 +206,20 @@ CLASS_SETS = st.sampled_from([(), ("promotional",), ("promotional", "otp")])
 CHANNEL_SETS = st.sampled_from([(), ("sms",), ("sms", "viber")])
 
 
+def counted_class(rule: Cap | Gap, message_class: str) -> bool:
+    spared = ("otp", "conversational")
+    return message_class in rule.classes if rule.classes else message_class not in spared
+
+
 def covered(rule: Cap | Gap, usage: CapUsage) -> bool:
     """An oracle of what a cap counts: by class, and as a message or as a step."""
-    by_class = usage.message_class in rule.classes if rule.classes else usage.message_class != "otp"
+    by_class = counted_class(rule, usage.message_class)
     return by_class and (usage.channel in rule.channels if rule.channels else usage.first)
 
 
 def asked(rule: Cap | Gap, message_class: str, channel: str) -> bool:
     """Whether the rule has a say over a step; the gate asks only then."""
-    by_class = message_class in rule.classes if rule.classes else message_class != "otp"
+    by_class = counted_class(rule, message_class)
     return by_class and (not rule.channels or channel in rule.channels)
 
 
