@@ -19,7 +19,7 @@ rates of a day are those of its messages, whenever their receipts come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -206,11 +206,3 @@ def day_number(at: Instant, zone: str) -> int:
 def day_of_quarter(quarter: int, zone: str) -> int:
     day = datetime.fromtimestamp(quarter * QUARTER_MS / 1000, UTC).astimezone(ZoneInfo(zone))
     return day.year * 10_000 + day.month * 100 + day.day
-
-
-def counts_of_all(messages: Iterable[Message], zone: str) -> Counts:
-    """What a scan over messages counts: the sums that the store must have of them."""
-    counts: Counts = {}
-    for message in messages:
-        add_message(counts, None, message, zone)
-    return {key: numbers for key, numbers in counts.items() if any(numbers)}
