@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -110,7 +111,7 @@ class AdapterSettings(BaseModel):
         known = any(getattr(self, name) for name in self.proofs)
         return known or not self.proofs or self.allow_unsigned
 
-    @property
+    @cached_property  # asked with every answer of the provider
     def secrets(self) -> tuple[str, ...]:
         """All that must not be shown, the longest first: a secret may be a part of another."""
         return tuple(sorted(secrets_in(self), key=lambda secret: (-len(secret), secret)))

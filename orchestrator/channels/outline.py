@@ -54,14 +54,14 @@ def fields_of(body: bytes) -> dict[str, str] | None:
 
 
 def outline_of(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if not value or value.casefold() in VOCABULARY else HIDDEN
     if isinstance(value, dict):
         return {
             name if KEY.fullmatch(name) else HIDDEN: outline_of(one) for name, one in value.items()
         }
     if isinstance(value, list):
         return [outline_of(one) for one in value]
-    if isinstance(value, str):
-        return value if not value or value.casefold() in VOCABULARY else HIDDEN
     if isinstance(value, int) and abs(value) < SMALL:
         return value
     return value if value is None else HIDDEN

@@ -86,7 +86,7 @@ class DeclaredSettings(ch.AdapterSettings):
         faults.refuse()
         return self
 
-    @property
+    @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Everything that must not be shown, also as it is sent."""
         basic = self.request.auth.basic if self.request.auth is not None else None
