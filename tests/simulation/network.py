@@ -20,8 +20,9 @@ from orchestrator.dispatch.send_once import Answer, OnceSender, Trace, Unconnect
 from tests.simulation.gate import Gate
 from tests.simulation.options import Options
 from tests.simulation.providers.base import Post, Reply, Request
+from tests.simulation.questions import WrittenAnswer, answers, draw_answer
 from tests.simulation.scenery import Account
-from tests.simulation.truth import Hook, Ledger, Write
+from tests.simulation.truth import Deed, Hook, Ledger, Write
 
 TAKEN, SILENT, LOST, REFUSED = "taken", "taken_silently", "lost", "refused"
 FOREVER_SECONDS = 86_400.0
@@ -69,6 +70,7 @@ class Network:
         self._deliver = deliver
         self._opened = opened
         self._ids = 10**15
+        self._answers = answers(options)
         self.calm = False
         self.under_way = 0
         self.spells: dict[str, list[tuple[float, float, str]]] = {}
@@ -145,6 +147,8 @@ class Network:
         self._ledger.writes.append(write)
         if write.accepted and not self.is_in(account, "silent"):
             self._plan_receipts(account, request, write, plan)
+        if write.accepted and self._answers is not None:
+            self._plan_answer(self._answers, account, request)
         return request, write
 
     def reply(self, account: Account, plan: RequestPlan, request: Request, id: str) -> Reply | None:
@@ -198,6 +202,34 @@ class Network:
             hook = Hook(moment, account.name, state, write)
             self._ledger.hooks.append(hook)
             await self.send_hook(hook, post)
+        finally:
+            self.under_way -= 1
+
+    def _plan_answer(self, rng: Random, account: Account, request: Request) -> None:
+        """A person may answer what has reached them, and the provider may report it twice."""
+        if account.stand_in.inbound(request.address, "", 0) is None:
+            return
+        if (answer := draw_answer(rng)) is not None:
+            self._spawn(self._answer(rng, account, request.address, answer))
+
+    async def _answer(
+        self, rng: Random, account: Account, address: str, answer: WrittenAnswer
+    ) -> None:
+        self.under_way += 1
+        try:
+            await asyncio.sleep(answer.seconds)
+            stand_in = account.stand_in
+            what = {"provider": account.name, "kind": stand_in.kind, "address": address}
+            what |= {"channel": stand_in.channel, "text": answer.text}
+            post = stand_in.inbound(address, answer.text, self._wall())
+            deed = Deed("reply", what, self._ledger.note("answer", f"{address} {answer.text}"))
+            assert deed.tried is not None
+            hook = Hook(deed.tried, account.name, "reply", None)
+            self._ledger.deeds.append(deed)
+            for _ in range(answer.times):
+                await self.send_hook(hook, post)
+                deed.answered = deed.answered or hook.answered
+                await asyncio.sleep(rng.choice((0.0, 10.0, 300.0)))
         finally:
             self.under_way -= 1
 

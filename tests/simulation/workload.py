@@ -12,8 +12,9 @@ from typing import Any
 
 from orchestrator.core.inputs import UNTIL_RESUMED
 from tests.simulation.options import Options
+from tests.simulation.policies import DIGEST_EVENT, GOAL_EVENT, OUTAGE_EVENT
 from tests.simulation.providers.base import iso
-from tests.simulation.scenery import DIGEST_EVENT, GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
+from tests.simulation.scenery import Human, Scenery
 from tests.simulation.truth import Deed
 
 CONSENTED_MS = 86_400_000

@@ -23,6 +23,7 @@ from tests.simulation.checks import (
     policy,
     reasons,
     receipts,
+    replies,
     true_ends,
 )
 from tests.simulation.checks.evidence import Evidence
@@ -31,6 +32,7 @@ from tests.simulation.world import SimulatedRun
 CHECKS = (
     nothing_lost.check,
     inside.check,
+    replies.check,
     digests.check,
     journeys.check,
     receipts.check,

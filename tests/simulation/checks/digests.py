@@ -13,7 +13,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.policy import MINUTE_MS, QuietHours, Window
 from tests.simulation.checks.calendar import is_quiet
 from tests.simulation.checks.evidence import Evidence, Sent
-from tests.simulation.scenery import DIGEST_EVENT
+from tests.simulation.policies import DIGEST_EVENT
 
 
 def check(evidence: Evidence) -> Iterator[str]:

@@ -17,6 +17,7 @@ import orjson
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from tests.simulation.checks.evidence import Evidence, follows
+from tests.simulation.questions import REPLY_EVENT
 
 HOPS_MAX = 8
 OPT_OUT = "kaskad.opt_out"
@@ -29,7 +30,7 @@ def check(evidence: Evidence) -> Iterator[str]:
     policies = [
         policy
         for policy in evidence.run.scenery.books[0].policies.values()
-        if policy.event.startswith("kaskad.")
+        if policy.event.startswith("kaskad.") and policy.event != REPLY_EVENT
     ]
     if not policies:
         return
@@ -37,7 +38,7 @@ def check(evidence: Evidence) -> Iterator[str]:
     made = Counter(
         key_of(one)
         for one in evidence.messages.values()
-        if follows(one) and one.recipient not in erased
+        if follows(one) and one.event_type != REPLY_EVENT and one.recipient not in erased
     )
     wanted = Counter(
         key for key, recipient in followers(evidence, policies) if recipient not in erased

@@ -18,7 +18,7 @@ from orchestrator.core.journey.journey import Journey
 from orchestrator.core.journey.state import JourneyRun, JourneyStatus
 from orchestrator.history.journeys import JourneyEntry, replay_journey
 from tests.simulation.checks.evidence import Evidence
-from tests.simulation.scenery import GOAL_EVENT
+from tests.simulation.policies import GOAL_EVENT
 
 LEFT = (JourneyStatus.GOAL_MET, JourneyStatus.EXITED, JourneyStatus.EXPIRED)
 GRACE_MS = 60_000

@@ -14,7 +14,7 @@ import orjson
 
 from orchestrator.core.message import TERMINAL, Message
 from tests.simulation.checks.evidence import Evidence, follows
-from tests.simulation.scenery import DIGEST_EVENT
+from tests.simulation.policies import DIGEST_EVENT
 from tests.simulation.truth import Committed
 
 GRACE_SECONDS = 60.0

@@ -316,11 +316,29 @@ class MessageTruth:
         }
         return rule.on_hit != "defer" and len(steps) >= (rule.limit if isinstance(rule, Cap) else 1)
 
-    def without_address(self, run: Run) -> bool:
-        accounts = self.evidence.run.scenery.accounts.values()
-        kinds = {
-            account.stand_in.kind for account in accounts if account.stand_in.channel == run.channel
+    def in_session(self, run: Run) -> bool:
+        """
+        Whether the person wrote on this channel, by every way to them, before the message began.
+        """
+        kinds = self.kinds(run.channel) & set(self.human.profile)
+        began = self.evidence.created[self.message.id]
+        wrote = {
+            deed.what["kind"]
+            for deed in self.evidence.deeds("reply")
+            if deed.what["channel"] == run.channel
+            and deed.what["address"] in self.addresses
+            and deed.answered is not None
+            and deed.answered.order < began.order
         }
+        return bool(kinds) and kinds <= wrote
+
+    def kinds(self, channel: str) -> set[str]:
+        """The kinds of addresses that a channel's providers write to."""
+        accounts = self.evidence.run.scenery.accounts.values()
+        return {one.stand_in.kind for one in accounts if one.stand_in.channel == channel}
+
+    def without_address(self, run: Run) -> bool:
+        kinds = self.kinds(run.channel)
         unusable = self.said_no(run) or self.refused_somewhere(run.channel) or self.unknown_then
         return unusable or not any(kind in self.human.profile for kind in kinds)
 
@@ -374,6 +392,7 @@ def presumed_dead(attempt: Attempt) -> bool:
 STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
     Reason.OPTED_OUT: lambda truth, run: truth.said_no(run) or truth.refused_somewhere(run.channel),
     Reason.NO_CONSENT: MessageTruth.without_consent,
+    Reason.NO_SESSION: lambda truth, run: not truth.in_session(run),
     Reason.NO_ADDRESS: MessageTruth.without_address,
     Reason.ADDRESS_SUPPRESSED: lambda truth, run: truth.refused_somewhere(run.channel),
     Reason.COUNTRY_NOT_ALLOWED: MessageTruth.abroad,
