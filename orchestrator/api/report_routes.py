@@ -27,6 +27,7 @@ REPORT_ROUTES: tuple[Route, ...] = (
     ReportRoute(
         "GET", "/v1/reports/policies/{name}", reports.get_policy_report,
         "The same of one policy", places=("The policy's name.",),
+        refusals=(400, 404),
     ),
     ReportRoute(
         "GET", "/v1/reports/channels", reports.get_channels_report,
@@ -39,7 +40,7 @@ REPORT_ROUTES: tuple[Route, ...] = (
     ReportRoute(
         "GET", "/v1/reports/journeys/{name}", reports.get_journey_report,
         "How many entered a journey, and how it ended for them",
-        places=("The journey's name.",),
+        places=("The journey's name.",), refusals=(400, 404),
     ),
     ReportRoute(
         "GET", "/v1/reports/experiments/{name}", reports.get_experiment_report,

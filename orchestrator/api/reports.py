@@ -9,9 +9,9 @@ from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import QueryText, read_query, wrong
 from orchestrator.api.route import Parameter
 from orchestrator.reports.building import Source
-from orchestrator.reports.counted import UnknownExperiment
 from orchestrator.reports.period import BadPeriod, Period, read_period
 from orchestrator.reports.reading import report_of
+from orchestrator.reports.unknown import UnknownName
 from orchestrator.reports.verifying import verify
 
 PERIOD = (
@@ -48,10 +48,7 @@ async def get_journey_report(request: web.Request) -> web.Response:
 
 async def get_experiment_report(request: web.Request) -> web.Response:
     """One experiment."""
-    try:
-        return await report(request, "experiment", request.match_info["name"])
-    except UnknownExperiment as error:
-        raise Refusal(404, "unknown_experiment", str(error), field="name") from None
+    return await report(request, "experiment", request.match_info["name"])
 
 
 async def report(request: web.Request, kind: str, name: str = "") -> web.Response:
@@ -63,8 +60,12 @@ async def report(request: web.Request, kind: str, name: str = "") -> web.Respons
         rules.governance.time_zone,
         rules.currency or "",
         rules.policies,
+        rules.journeys,
     )
-    return web.json_response(await report_of(source, kind, name))
+    try:
+        return web.json_response(await report_of(source, kind, name))
+    except UnknownName as error:
+        raise Refusal(404, f"unknown_{error.kind}", str(error), field="name") from None
 
 
 def period_of(request: web.Request, deps: ApiDeps) -> Period:

@@ -93,7 +93,11 @@ def show_journey(
     id: IdArgument, config: ConfigOption = None, output: OutputOption = "text"
 ) -> None:
     """Show one journey: what it waits for, what happened and why, what it sent."""
+    from orchestrator.stores.journey_rows import is_journey
+
     as_json = wants_json(output)
+    if not is_journey(id):
+        fail(f"there is no journey {id}: a message is shown by {how_called()} explain", USAGE)
     document = ask(config, "GET", f"/control/explain/{segment(id)}")
     if as_json:
         print_json(document)

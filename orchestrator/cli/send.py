@@ -48,7 +48,10 @@ def send(
         bool,
         typer.Option(
             "--explain",
-            help="Wait until its messages have ended (a minute at most), and explain them.",
+            help=(
+                "Wait until its messages have ended (a minute at most), and explain them; of the"
+                " journeys that it began, their first messages."
+            ),
         ),
     ] = False,
     config: ConfigOption = None,
@@ -74,8 +77,9 @@ def send(
     for story in stories:
         typer.echo("")
         print_explanation(story)
-        if story["message"]["finished_at"] is None:
-            id = story["message"]["id"]
+        told = story.get("message") or story["journey"]
+        if told["finished_at"] is None:
+            id = told["id"]
             typer.echo(f"It has not ended yet; see later: {how_called()} explain {id}", err=True)
 
 
@@ -96,9 +100,14 @@ def show(result: dict[str, Any]) -> None:
     if result["status"] == "refused":
         typer.echo(f"refused    {result['error']['what']}")
         return
-    typer.echo(f"{result['status']:<10} {result['id']}  {' '.join(result['messages'])}".rstrip())
+    typer.echo(f"{result['status']:<10} {result['id']}  {' '.join(made(result))}".rstrip())
     if result["status"] == "duplicate":
         typer.echo("It was taken before and nothing was done; --new sends it under a new id.")
+
+
+def made(result: dict[str, Any]) -> list[str]:
+    """The ids of the messages and the journeys that an event began."""
+    return [*result.get("messages", ()), *result.get("journeys", ())]
 
 
 async def publish(
@@ -111,7 +120,7 @@ async def publish(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     The answer to an event, each result of which goes to ``on_result`` at once, and the explanations
-    of its messages if they are followed.
+    of its messages and journeys if they are followed.
     """
     from orchestrator.cli.client import service
 
@@ -119,19 +128,29 @@ async def publish(
         found = await client.call("POST", "/api/v1/events", body, kind)
         for result in found["results"]:
             on_result(result)
-        ids = [id for one in found["results"] for id in one.get("messages", ())] if follow else []
+        ids = [id for one in found["results"] for id in made(one)] if follow else []
         return found, await ended(client, ids)
 
 
 async def ended(client: Client, ids: list[str]) -> list[dict[str, Any]]:
-    """The explanations of messages once all have ended, or after a minute as far as they are."""
+    """
+    The explanations of messages and journeys once nothing of them is under way, or after a minute
+    as far as they are. A journey is not waited for while it waits for anything but a message.
+    """
     until, waiting = time.monotonic() + FOLLOWED_SECONDS, False
     while True:
         stories = [await client.call("GET", f"/control/explain/{segment(id)}") for id in ids]
-        over = all(story["message"]["finished_at"] is not None for story in stories)
+        over = all(is_over(story) for story in stories)
         if over or time.monotonic() >= until:
             return stories
         if not waiting:
             typer.echo("waiting for the end, a minute at most …", err=True)
             waiting = True
         await asyncio.sleep(POLL_SECONDS)
+
+
+def is_over(story: dict[str, Any]) -> bool:
+    """Whether there is nothing to wait for."""
+    if "journey" in story:
+        return not story["journey"]["open_messages"]
+    return story["message"]["finished_at"] is not None

@@ -36,9 +36,10 @@ def experiment_view(
 
 
 def outcome_view(message: Message) -> dict[str, Any]:
-    """The arm of a message, and when what it was sent for came of it."""
+    """The journey and the arm of a message, and when what it was sent for came of it."""
     converted_at = message.converted_at
     return {
+        "journey": message.journey,
         "arm": message.arm or None,
         "converted_at": rfc3339(converted_at) if converted_at is not None else None,
     }

@@ -94,6 +94,8 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
     if message["starts_at"] != message["created_at"]:
         yield Line(f"starts    {both(message, 'starts_at')}", 1)
     yield Line(f"deadline  {both(message, 'deadline_at')}", 1)
+    if message["journey"]:
+        yield Line(f"journey   {message['journey']}", 1)
     if message["retry_of"]:
         yield Line(f"retry of  {message['retry_of']}", 1)
     if message["retried_as"]:

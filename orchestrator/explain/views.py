@@ -184,6 +184,7 @@ class FullMessageView(MessageView):
     policy's experiment, ``converted_at`` when what it was sent for came of it.
     """
 
+    journey: Annotated[str | None, Meta(description="The run of a journey that has sent it.")]
     arm: str | None
     converted_at: Time | None
     replies: list[AnswerView]
@@ -279,6 +280,7 @@ def full_view(stored: StoredMessage) -> FullMessageView:
     message = stored.message
     return {
         **message_view(message, stored.event),
+        "journey": message.journey,
         "arm": message.arm or None,
         "converted_at": instant(message.converted_at),
         "replies": replies,

@@ -30,6 +30,7 @@ from orchestrator.stores.port import Store
 
 SUCCEEDED = Status.SUCCEEDED.value
 ENDS = tuple(sorted(status.value for status in TERMINAL))
+EVER = (0, 99_999_999)
 FAILURES = tuple(status for status in ENDS if status != SUCCEEDED)
 REASONS_MAX = 12
 WHOLE = {"channel": ("",), "status": ("",), "reason": ("",)}
@@ -42,7 +43,7 @@ Where = Mapping[str, Collection[str]]
 class Source:
     """
     Where a report comes from: the store, the days, the installation's zone and money, and its
-    policies by name, for experiments.
+    policies by name, with the names of its journeys.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Source:
     time_zone: str
     currency: str
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    journey_names: Collection[str] = ()
 
     async def rows(self, by: Sequence[str], where: Where) -> list[CountRow]:
         """Sums of messages, without those of journeys."""

@@ -11,19 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.configuration.policy_file import policy_from_document
-from orchestrator.configuration.reading import clip, suggestion
 from orchestrator.core.policy import Experiment, Policy
 from orchestrator.primitives.evidence import ArmCounts, ExperimentResult, result_of
-from orchestrator.reports.building import WHOLE, Source, Where
+from orchestrator.reports.building import EVER, WHOLE, Source, Where
+from orchestrator.reports.unknown import UnknownName
 
 CONTROL = "control"
 """The arm that others are compared with, if one has this name."""
-EVER = (0, 99_999_999)
-NAMES_MAX = 10
-
-
-class UnknownExperiment(LookupError):
-    """Neither the configuration nor any count has it; the text says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class CountedExperiment:
 
 
 async def find_counted(source: Source, name: str) -> CountedExperiment:
-    """The experiment of this name. Raises ``UnknownExperiment``."""
+    """The experiment of this name. Raises ``UnknownName``."""
     exposures = await source.store.exposures()
     current = {
         policy.experiment.name: policy
@@ -88,7 +82,7 @@ async def find_counted(source: Source, name: str) -> CountedExperiment:
     }
     counts = {arm: ArmCounts(*row) for (one, arm), row in exposures.items() if one == name}
     if name not in current and not counts:
-        raise UnknownExperiment(no_such(name, {*current, *(one for one, _ in exposures)}))
+        raise UnknownName("experiment", name, {*current, *(one for one, _ in exposures)})
     known = await versions_with(source, name, counts)
     if name in current:
         known.append(current[name])
@@ -141,11 +135,3 @@ def control_of(arms: Iterable[str], found: Experiment | None) -> str:
     names = list(arms)
     sending = [arm.name for arm in found.arms if not arm.hold_out] if found is not None else []
     return CONTROL if CONTROL in names else [*sending, *names][0]
-
-
-def no_such(name: str, known: Collection[str]) -> str:
-    names = sorted(known)
-    listed = f"there are {', '.join(names[:NAMES_MAX])}" + (" …" if len(names) > NAMES_MAX else "")
-    nothing = "no policy has one yet: give it `experiment`"
-    fix = suggestion(name, names, listed if names else nothing)
-    return f"there is no experiment {clip(name)!r}; {fix}"

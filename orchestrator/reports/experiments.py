@@ -33,7 +33,7 @@ from orchestrator.stores.counts import CountRow
 
 async def experiment(source: Source, name: str) -> ReportView:
     """
-    One experiment: its people by arm, what they prove, what was sent. Raises ``UnknownExperiment``.
+    One experiment: its people by arm, what they prove, what was sent. Raises ``UnknownName``.
     """
     counted = await find_counted(source, name)
     result = counted.result

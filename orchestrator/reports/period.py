@@ -55,6 +55,16 @@ def read_period(
     milliseconds. Raises ``BadPeriod``.
     """
     today = datetime.fromtimestamp(now / 1000, UTC).astimezone(ZoneInfo(zone)).date()
+    try:
+        return period_of(since, until, by, today)
+    except OverflowError:  # a day before the first one that there is
+        raise BadPeriod(
+            "since", f"a report begins in the year 1 at the earliest; {DATE_FIX}"
+        ) from None
+
+
+def period_of(since: str | None, until: str | None, by: str | None, today: date) -> Period:
+    """The same, counted from today. Raises ``BadPeriod`` and ``OverflowError``."""
     end = today + timedelta(days=1) if until is None else read_day("until", until, today)
     if since is None:
         start = end - timedelta(days=DAYS_DEFAULT)

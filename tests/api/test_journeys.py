@@ -18,6 +18,7 @@ from orchestrator.core.journey.journey import (
 )
 from orchestrator.core.values import replace
 from orchestrator.explain import as_page, as_text
+from orchestrator.explain.document import explanation, gather
 from orchestrator.explain.journeys import gather_journey, journey_explanation
 from tests.api.site import Site, is_problem
 
@@ -77,6 +78,11 @@ async def test_an_explanation_says_what_happened_why_and_what_is_waited_for(site
     id = await begin(site)
     world = site.world
     (message,) = await world.store.messages()
+    full = (await site.client.get(f"/v1/messages/{message.message.id}")).json()
+    assert full["journey"] == id
+    found = await gather(world.store, message.message.id, world.engine.rules, world.now)
+    assert found is not None
+    assert f"  journey   {id}\n" in as_text(explanation(found))
     await world.send(message.message.id)
     world.at(7_200)
     await world.fire()

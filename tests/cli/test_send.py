@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from orchestrator.app.app import App
 from orchestrator.cli import app, client
-from tests.app.site import lay_out
+from tests.app.site import lay_out, put_policy
 
 KASKAD = [sys.executable, "-m", "orchestrator.cli"]
 EVENT = {
@@ -95,3 +95,27 @@ async def test_new_ids_go_to_every_event_of_a_batch_and_spoil_none(tmp_path: Pat
     assert first["status"] == second["status"] == "accepted"
     assert first["id"] != second["id"]
     assert refused["status"] == "refused"
+
+
+async def test_a_journey_that_an_event_began_is_named_and_explained(tmp_path: Path) -> None:
+    put_policy(
+        tmp_path, "hello", "Hello", "policy: {name}\ndeadline: 1h\ncascade: [{{channel: sms}}]\n"
+    )
+    config = lay_out_event(tmp_path, {**EVENT, "type": "app.joined"})
+    (tmp_path / "journeys").mkdir()
+    (tmp_path / "journeys" / "welcome.yaml").write_text(
+        "journey: welcome\nenter: {event: app.joined}\nsteps: [{send: hello}, {wait: 3d}]\n"
+    )
+    config.write_text(config.read_text() + "journeys: ./journeys\n")
+    service = App(config, os.environ)
+    await service.start()
+    try:
+        code, out, err = await send(config, "--explain", "-o", "json")
+    finally:
+        await service.stop()
+    assert (code, err.count("\n")) == (0, err.count("waiting for the end"))
+    answer = json.loads(out)
+    [story] = answer["explained"]
+    assert answer["results"][0]["journeys"] == [story["journey"]["id"]]
+    assert [one["policy"] for one in story["messages"]] == ["hello"]
+    assert story["journey"]["waits"]["for"] == "time"

@@ -14,12 +14,12 @@ from orchestrator.core.policy import Arm, Experiment, Goal, Policy, Step
 from orchestrator.core.values import replace
 from orchestrator.engine.experiments import drawn_arm
 from orchestrator.reports.building import Source
-from orchestrator.reports.counted import UnknownExperiment
 from orchestrator.reports.document import Cell, ReportView
 from orchestrator.reports.page import as_page
 from orchestrator.reports.period import Period
 from orchestrator.reports.reading import report_of
 from orchestrator.reports.text import as_csv, as_text
+from orchestrator.reports.unknown import UnknownName
 from tests.api.site import is_problem, open_site
 from tests.engine.world import World, address_hash
 
@@ -218,12 +218,12 @@ async def test_an_experiment_of_which_no_version_is_left_has_numbers_and_no_winn
 
 async def test_an_experiment_that_nobody_has_is_named_with_a_near_one(tmp_path: Path) -> None:
     async with World(CART, path=tmp_path / "k.db") as world:
-        with pytest.raises(UnknownExperiment, match="give it `experiment`"):
+        with pytest.raises(UnknownName, match="give it `experiment`"):
             await built(world, name="tnoe")
-        with pytest.raises(UnknownExperiment, match="did you mean 'tone'"):
+        with pytest.raises(UnknownName, match="did you mean 'tone'"):
             await built(world, CART, name="tnoe")
         await met(world, "old_one", a=(1, 0))
-        with pytest.raises(UnknownExperiment, match="there are old_one, tone"):
+        with pytest.raises(UnknownName, match="there are old_one, tone"):
             await built(world, CART, name="zzz")
 
 

@@ -22,7 +22,8 @@ from orchestrator.reports.period import BadPeriod, Period, read_period
 from orchestrator.reports.reading import report_of
 from orchestrator.reports.text import as_csv, as_text
 from orchestrator.reports.verifying import verify
-from tests.api.site import open_site
+from tests.api.site import is_problem, open_site
+from tests.api.test_journeys import TREK, use
 from tests.engine.world import World
 
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1), "week")
@@ -79,7 +80,8 @@ async def test_a_report_of_one_policy_leaves_the_others_out(tmp_path: Path) -> N
     async with World(POLICY, path=tmp_path / "k.db") as world:
         await filled(world)
         assert (await built(world, "policies", "order"))["tables"]
-        assert (await built(world, "policies", "other"))["notes"] == ["nothing was counted"]
+        other = Source(world.store, NOVEMBER, "UTC", "UAH", {"other": POLICY})
+        assert (await report_of(other, "policies", "other"))["notes"] == ["nothing was counted"]
 
 
 def test_no_cell_is_a_formula_to_a_spreadsheet() -> None:
@@ -170,6 +172,8 @@ def test_periods(
         ("soon", None, None, "since"),
         ("2026-11-05", "2026-11-05", None, "until"),
         ("9999d", None, None, "since"),
+        ("9999d", "0020-01-01", None, "since"),
+        (None, "0001-01-05", None, "since"),
         (None, None, "year", "by"),
     ],
 )
@@ -185,10 +189,26 @@ async def test_reports_over_http() -> None:
     async with open_site() as site:
         answers: dict[str, httpx.Response] = {
             path: await site.client.get(f"/v1/reports/{path}")
-            for path in ("policies?by=day", "policies/x", "channels", "people", "journeys/trek")
+            for path in ("policies?by=day", "policies/reminder", "channels", "people")
         }
         assert {one.status_code for one in answers.values()} == {200}
-        assert answers["journeys/trek"].json()["name"] == "trek"
+        await use(site, TREK)
+        assert (await site.client.get("/v1/reports/journeys/trek")).json()["name"] == "trek"
         refused = await site.client.get("/v1/reports/channels?since=yesterday")
         assert refused.status_code == 400
         assert refused.json()["field"] == "since"
+
+
+async def test_a_name_that_nothing_ever_had_is_said_and_what_was_counted_is_not_lost() -> None:
+    async with open_site() as site:
+        for path, kind, fix in (
+            ("policies/remindr", "policy", "did you mean 'reminder'"),
+            ("journeys/trek", "journey", "none is configured yet"),
+        ):
+            answer = await site.client.get(f"/v1/reports/{path}")
+            assert fix in is_problem(answer, 404, f"unknown_{kind}")["detail"]
+        assert (await site.client.get("/v1/reports/policies/reminder")).status_code == 200
+    async with World(POLICY) as world:
+        await filled(world)
+        gone = Source(world.store, Period(date(2020, 1, 1), date(2020, 1, 2)), "UTC", "UAH")
+        assert (await report_of(gone, "policies", "order"))["notes"] == ["nothing was counted"]
