@@ -22,6 +22,7 @@ import typer
 from yarl import URL
 
 from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail, how_called
+from orchestrator.primitives.visible import visible
 
 START_SECONDS = 10.0
 """How long a service that is being started is waited for."""
@@ -155,7 +156,8 @@ async def connected(socket: Path, seconds: float) -> aiohttp.ClientSession | Non
 
 
 def table(rows: list[list[str]], headings: list[str]) -> None:
-    """Rows in columns, as wide as they need."""
+    """Rows in columns, as wide as they need; what a terminal would obey is written out."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     for row in [headings, *rows]:
         typer.echo(

@@ -77,9 +77,9 @@ def send(
     for story in stories:
         typer.echo("")
         print_explanation(story)
-        told = story.get("message") or story["journey"]
-        if told["finished_at"] is None:
-            id = told["id"]
+        about = story.get("message") or story["journey"]
+        if about["finished_at"] is None:
+            id = about["id"]
             typer.echo(f"It has not ended yet; see later: {how_called()} explain {id}", err=True)
 
 

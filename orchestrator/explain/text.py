@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.explain.journey_text import journey_lines
 from orchestrator.explain.words import money
+from orchestrator.primitives.visible import visible
 
 MARKS = {"go": "✓", "hold": "… waits", "skip": "✗ skipped", "drop": "✗ ends the message"}
 VERDICT_STYLES = {"hold": "yellow", "skip": "red", "drop": "bold red"}
@@ -35,7 +36,8 @@ class Line:
 def as_text(document: Mapping[str, Any], policy: bool = True) -> str:
     """The whole explanation as plain text, oldest first; ``policy`` adds the policy's text."""
     return "".join(
-        f"{'  ' * line.depth}{line.text}".rstrip() + "\n" for line in lines(document, policy)
+        f"{'  ' * line.depth}{visible(line.text)}".rstrip() + "\n"
+        for line in lines(document, policy)
     )
 
 
@@ -47,7 +49,9 @@ def print_rich(document: Mapping[str, Any], policy: bool = True) -> None:
 
     console = Console(highlight=False)
     for line in lines(document, policy):
-        console.print(Padding(Text(line.text, style=line.style), (0, 0, 0, 2 * line.depth)))
+        console.print(
+            Padding(Text(visible(line.text), style=line.style), (0, 0, 0, 2 * line.depth))
+        )
 
 
 def lines(document: Mapping[str, Any], policy: bool) -> Iterator[Line]:

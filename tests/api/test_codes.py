@@ -17,6 +17,7 @@ NOT_LITERAL = {
     "not_found",
     "method_not_allowed",
     "unknown_channel",
+    "unknown_experiment",
     "unknown_policy",
 }
 """Codes that are put together, or are in a variable; each has a test of its own."""
