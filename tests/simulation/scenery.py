@@ -156,10 +156,10 @@ def paint(options: Options) -> Scenery:
         **draw_digests(Random(f"digests {options.seed}"), sorted(channels)),
         **sent,
     }
-    for place, book in enumerate(books):
-        offered = with_offers(options, {**book.policies, **more})
+    for place, version in enumerate(books):
+        offered = with_offers(options, {**version.policies, **more})
         asked = with_questions(options, offered, sorted(channels))
-        books[place] = dataclasses.replace(book, policies=asked)
+        books[place] = dataclasses.replace(version, policies=asked)
     humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
     by_name = {account.name: account for account in accounts}
     return Scenery(by_name, channels, humans, tuple(books), journeys)

@@ -1,7 +1,7 @@
 """
-P1 and P6 for what people write: each reply is told exactly once, with the choice that it means, as
-an answer to what was written to its address; whoever is to be asked why is asked once. P4: an
-answer leaves only to somebody who has written on that channel within a day.
+P1 and P6 for what people write: each reply is emitted exactly once, with the choice that it means,
+as an answer to what was written to its address; who is to be asked why is asked once. P4: an answer
+leaves only to somebody who has written on that channel within a day.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ JUMPS_SECONDS = 7_200.0
 
 def check(evidence: Evidence) -> Iterator[str]:
     """Each broken promise in a sentence."""
-    told = [event for body in evidence.run.statuses if (event := reply_told(body)) is not None]
-    yield from once(evidence, told)
-    for event in told:
+    emitted = [
+        event for body in evidence.run.statuses if (event := reply_emitted(body)) is not None
+    ]
+    yield from once(evidence, emitted)
+    for event in emitted:
         yield from understood(evidence, event)
-    yield from followed(evidence, told)
+    yield from followed(evidence, emitted)
     for sent in evidence.sent:
         if sent.message.message_class == CONVERSATIONAL:
             yield from within_session(evidence, sent)
 
 
-def reply_told(body: bytes) -> dict[str, Any] | None:
+def reply_emitted(body: bytes) -> dict[str, Any] | None:
     """The data of a status event about a reply; None for any other."""
     event = orjson.loads(body)
     return event["data"] if event["type"] == REPLY_EVENT else None
 
 
-def once(evidence: Evidence, told: list[dict[str, Any]]) -> Iterator[str]:
+def once(evidence: Evidence, emitted: list[dict[str, Any]]) -> Iterator[str]:
     """
-    What was taken over is told, what came twice is told once; that it had come is forgotten with
-    the person.
+    What was taken over is emitted, what came twice is emitted once; that it had come is forgotten
+    with the person.
     """
-    found = Counter((event["channel"], event["text"]) for event in told)
+    found = Counter((event["channel"], event["text"]) for event in emitted)
     taken: Counter[tuple[str, str]] = Counter()
     posted: Counter[tuple[str, str]] = Counter()
     for deed in evidence.deeds("reply"):
@@ -57,7 +59,7 @@ def once(evidence: Evidence, told: list[dict[str, Any]]) -> Iterator[str]:
     forgotten = any(evidence.deeds("erase"))
     for key in sorted(found.keys() | posted.keys()):
         if found[key] < taken[key] or (found[key] > posted[key] and not forgotten):
-            yield f"P1 {key} was written {posted[key]} times and told {found[key]} times"
+            yield f"P1 {key} was written {posted[key]} times and emitted {found[key]} times"
 
 
 def understood(evidence: Evidence, event: dict[str, Any]) -> Iterator[str]:
@@ -66,7 +68,7 @@ def understood(evidence: Evidence, event: dict[str, Any]) -> Iterator[str]:
     offered = asked and event["channel"] in ASKING_CHANNELS
     wanted = MEANT.get(event["text"]) if offered else None
     if event["choice"] != wanted:
-        yield f"P6 {event['text']!r} is told as the choice {event['choice']}, not as {wanted}"
+        yield f"P6 {event['text']!r} is emitted as the choice {event['choice']}, not as {wanted}"
     if message is None:
         return
     ways = {one.address for one in message.attempts if one.channel == event["channel"]}
@@ -74,14 +76,14 @@ def understood(evidence: Evidence, event: dict[str, Any]) -> Iterator[str]:
         yield f"P6 {evidence.name(message.id)} is answered from {event['address']}, not {ways}"
 
 
-def followed(evidence: Evidence, told: list[dict[str, Any]]) -> Iterator[str]:
+def followed(evidence: Evidence, emitted: list[dict[str, Any]]) -> Iterator[str]:
     """For each answer that a policy follows there is one message of it."""
     if WHY not in evidence.run.scenery.books[0].policies:
         return
     erased = {deed.what["recipient"] for deed in evidence.deeds("erase")}
     wanted: Counter[str] = Counter(
         event["message"]
-        for event in told
+        for event in emitted
         if event["choice"] == "1" and event["recipient"] not in (None, *erased)
     )
     made = Counter(

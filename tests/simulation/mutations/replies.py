@@ -13,7 +13,7 @@ from tests.simulation.mutations.registry import Replacement, bug
 
 
 @bug()
-def reply_told_whenever_it_is_reported() -> Sequence[Replacement]:
+def reply_emitted_whenever_it_is_reported() -> Sequence[Replacement]:
     """What a provider reports twice is two replies."""
     return [(replies, "is_new", lambda *given: True)]
 
@@ -47,7 +47,7 @@ def number_taken_for_the_other_choice() -> Sequence[Replacement]:
 
 @bug(seed=7)
 def reply_followed_once_a_message() -> Sequence[Replacement]:
-    """Whoever answers a message again starts nothing."""
+    """Who answers a message again starts nothing."""
     happen, followed = emitting.happen, set[str]()
 
     def once(context: Any, id: str, what: str, recipient: str, data: Any, *rest: Any) -> None:
@@ -63,5 +63,5 @@ def reply_followed_once_a_message() -> Sequence[Replacement]:
 
 @bug(seed=7)
 def answer_outside_its_session() -> Sequence[Replacement]:
-    """Whoever has not written is written to all the same."""
+    """Who has not written is written to all the same."""
     return [(GateContext, "session_until", lambda self, address: self.now + 1)]
