@@ -27,6 +27,7 @@ from bench.groups.growth import Growth
 from bench.groups.latency import Latency
 from bench.groups.life import Life
 from bench.groups.pending import Pending
+from bench.groups.reports import Reports
 from bench.groups.rounds import Rounds
 from bench.groups.timers import TimerBurst
 from bench.machine import Neighbours, machine_line
@@ -36,7 +37,18 @@ from bench.worker import quieten
 FINE, MISSED, USAGE, STOPPED = 0, 1, 2, 130
 GROUPS: dict[str, type[Rounds]] = {
     group.name: group
-    for group in (Ceilings, Floor, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
+    for group in (
+        Ceilings,
+        Floor,
+        Life,
+        Cascade,
+        Pending,
+        TimerBurst,
+        Latency,
+        Growth,
+        Commands,
+        Reports,
+    )
 }
 NAMES = tuple(GROUPS)
 T = TypeVar("T")

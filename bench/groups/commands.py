@@ -33,18 +33,23 @@ class Commands(Rounds):
             await self.attempt(lambda: self._time("check_seconds", *check), "check_seconds")
 
     async def _time(self, key: str, *arguments: str) -> None:
-        log = self.stage.folder / "commands.log"
-        started = time.monotonic()
-        process = spawn([*COMMAND, *arguments], log, env=environment())
-        try:
-            code = await asyncio.to_thread(process.wait, WITHIN_SECONDS)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if code:
-            raise BenchError(f"kaskad {' '.join(arguments)} ended with {code}: {last_words(log)}")
-        self.figures[key].values.append(time.monotonic() - started)
+        seconds = await timed(self.stage.folder / "commands.log", *arguments)
+        self.figures[key].values.append(seconds)
+
+
+async def timed(log: Path, *arguments: str) -> float:
+    """How many seconds ``kaskad`` takes with these arguments."""
+    started = time.monotonic()
+    process = spawn([*COMMAND, *arguments], log, env=environment())
+    try:
+        code = await asyncio.to_thread(process.wait, WITHIN_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if code:
+        raise BenchError(f"kaskad {' '.join(arguments)} ended with {code}: {last_words(log)}")
+    return time.monotonic() - started
 
 
 def many_policies(service: Service) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.configuration.settings import Settings, TraceSettings
@@ -18,11 +19,13 @@ from orchestrator.primitives.clock import Clock
 from orchestrator.statuses.outbox import Sink
 from orchestrator.statuses.sinks import KafkaSink, WebhookSink
 from orchestrator.stores.port import Store
-from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.sqlite.store import SqliteStore
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.telemetry.span_export import SpanExport
 from orchestrator.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from orchestrator.stores.postgres.store import PostgresStore
 
 
 @contextmanager
@@ -46,6 +49,9 @@ def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str])
         path = settings.store.path or ":memory:"
         store = SqliteStore(path, sinks=tuple(sinks), migrate=automatic)
     else:
+        # asyncpg takes a tenth of a second to import, which every verb on SQLite would pay
+        from orchestrator.stores.postgres.store import PostgresStore
+
         member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         url = settings.store.url.get_secret_value()
         store = PostgresStore(url, member=member, now=now, sinks=tuple(sinks), migrate=automatic)
