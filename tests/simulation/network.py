@@ -71,6 +71,7 @@ class Network:
         self._opened = opened
         self._ids = 10**15
         self._answers = answers(options)
+        self._answered_at: set[int] = set()
         self.calm = False
         self.under_way = 0
         self.spells: dict[str, list[tuple[float, float, str]]] = {}
@@ -221,7 +222,7 @@ class Network:
             stand_in = account.stand_in
             what = {"provider": account.name, "kind": stand_in.kind, "address": address}
             what |= {"channel": stand_in.channel, "text": answer.text}
-            post = stand_in.inbound(address, answer.text, self._wall())
+            post = stand_in.inbound(address, answer.text, self._moment_of_its_own())
             deed = Deed("reply", what, self._ledger.note("answer", f"{address} {answer.text}"))
             assert deed.tried is not None
             hook = Hook(deed.tried, account.name, "reply", None)
@@ -232,6 +233,14 @@ class Network:
                 await asyncio.sleep(rng.choice((0.0, 10.0, 300.0)))
         finally:
             self.under_way -= 1
+
+    def _moment_of_its_own(self) -> int:
+        """Now, or soon after: stand-ins make the ids of answers from their times."""
+        moment = self._wall()
+        while moment in self._answered_at:
+            moment += 1
+        self._answered_at.add(moment)
+        return moment
 
     async def send_hook(self, hook: Hook, post: Post | None) -> None:
         """
