@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.core.journey.state import JourneyStatus
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.status import Delivery
-from orchestrator.primitives.durations import duration, rfc3339
+from orchestrator.primitives.durations import duration
+from orchestrator.stores.journey_rows import JourneyRow
 
 CHANNELS = ("in_app", "web_push", "mobile_push", "viber", "whatsapp", "telegram", "email", "sms")
+ARCHETYPES = ("routine", "joyride", "trek", "odyssey", "")
 MOVING_MAX = 12
+REASONS_MAX = 8
+OWN_CHANNEL = "in_app"
+"""The inbox is the service's own: no stand-in takes its messages."""
 WIDE_COLUMNS = 130
 """From this width on there is room for a column a channel."""
 STYLES = {
@@ -27,12 +33,20 @@ STYLES = {
     "suppressed": "yellow",
     "expired": "red",
     "cancelled": "blue",
+    "completed": "green",
+    "goal_met": "bold green",
+    "exited": "yellow",
+    "failed": "red",
 }
 
 
 @dataclass
 class Summary:
-    """Everything the show ends with; ``times_ms`` from acceptance to success."""
+    """
+    Everything the show ends with; ``times_ms`` from acceptance to success. ``journeys`` has the
+    statuses by journey; ``asked`` and ``answered`` are messages by policy. ``taken`` is what the
+    stand-ins say they took, ``accepted`` and ``unknown`` what the histories say of it.
+    """
 
     events: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -42,6 +56,12 @@ class Summary:
     attempts: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
     times_ms: list[int] = field(default_factory=list)
+    journeys: dict[str, Counter[str]] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    taken: int = 0
+    accepted: int = 0
+    unknown: int = 0
     currency: str = "UAH"
 
     def as_json(self) -> dict[str, Any]:
@@ -55,7 +75,20 @@ class Summary:
             "attempts": dict(self.attempts),
             "cost": {"amount": f"{self.cost:.2f}", "currency": self.currency},
             "time_to_reach_ms": {"median": self.percentile(50), "p95": self.percentile(95)},
+            "journeys": {name: dict(statuses) for name, statuses in self.journeys.items()},
+            "asked": dict(self.asked),
+            "answered": dict(self.answered),
+            "accounting": {
+                "taken": self.taken,
+                "accepted": self.accepted,
+                "unknown": self.unknown,
+            },
         }
+
+    @property
+    def accounted_for(self) -> bool:
+        """Whether the providers took what the histories say, and nothing else."""
+        return self.accepted <= self.taken <= self.accepted + self.unknown
 
     @property
     def cost(self) -> float:
@@ -72,10 +105,15 @@ class Summary:
         )
 
 
-def summarise(messages: Iterable[Message], events: int) -> Summary:
-    """Count what the messages' states say."""
-    summary = Summary(events=events)
+def summarise(
+    messages: Iterable[Message], events: int, journeys: Iterable[JourneyRow] = (), taken: int = 0
+) -> Summary:
+    """Count what the states of messages and journeys say."""
+    summary = Summary(events=events, taken=taken)
+    for one in journeys:
+        summary.journeys.setdefault(one.journey, Counter())[one.status] += 1
     for message in messages:
+        count_sends(summary, message)
         summary.statuses[message.status.value] += 1
         if message.succeeded_by:
             summary.reached_by[message.succeeded_by] += 1
@@ -98,19 +136,40 @@ def summarise(messages: Iterable[Message], events: int) -> Summary:
     return summary
 
 
-def live(messages: Sequence[Message], events: int, clock: int, speed: float, columns: int) -> Group:
+def count_sends(summary: Summary, message: Message) -> None:
+    """Count what providers were handed, and what people were asked and answered."""
+    asks = any(attempt.choices for attempt in message.attempts)
+    if asks or any(attempt.replies for attempt in message.attempts):
+        summary.asked[message.policy] += 1
+        summary.answered[message.policy] += any(attempt.replies for attempt in message.attempts)
+    for attempt in message.attempts:
+        if attempt.channel != OWN_CHANNEL:
+            summary.accepted += attempt.outcome is OutcomeKind.ACCEPTED
+            summary.unknown += attempt.outcome in (OutcomeKind.UNKNOWN, OutcomeKind.PENDING)
+
+
+def live(
+    messages: Sequence[Message],
+    journeys: Iterable[JourneyRow],
+    events: int,
+    clock: str,
+    columns: int,
+) -> Group:
     """
-    One frame: totals, and the cascades that moved last. ``columns`` is the width of the screen.
+    One frame: totals, and the cascades that moved last. ``clock`` says what time it is and how fast
+    it runs, ``columns`` is the width of the screen.
     """
-    summary = summarise(messages, events)
+    summary = summarise(messages, events, journeys)
     head = Text.assemble(
         ("Kaskad ", "bold"),
-        f"{rfc3339(clock)[11:16]} UTC, {speed:g}× our speed   ",
+        f"{clock}   ",
         (f"{events} events  {len(messages)} messages", "bold"),
     )
-    totals = Text("  ").join(
-        Text(f"{name} {count}", STYLES.get(name, "cyan"))
-        for name, count in summary.statuses.items()
+    ways = sum(summary.journeys.values(), Counter[str]())
+    totals = Text("\n").join(
+        counts(title, counter)
+        for title, counter in (("messages", summary.statuses), ("journeys", ways))
+        if counter
     )
     table = Table(box=None, pad_edge=False, show_edge=False)
     wide = columns >= WIDE_COLUMNS
@@ -124,6 +183,14 @@ def live(messages: Sequence[Message], events: int, clock: int, speed: float, col
     for message in moving[:MOVING_MAX]:
         table.add_row(*(row(message) if wide else short_row(message)))
     return Group(head, totals, Text(""), table)
+
+
+def counts(title: str, counter: Counter[str]) -> Text:
+    """A line of statuses with their numbers."""
+    found = [
+        Text(f"{name} {count}", STYLES.get(name, "cyan")) for name, count in sorted(counter.items())
+    ]
+    return Text("  ").join((Text(title, "dim"), *found))
 
 
 def row(message: Message) -> list[Text]:
@@ -170,42 +237,81 @@ def cell(message: Message, channel: str) -> Text:
     return Text("? unknown" if last.outcome is OutcomeKind.UNKNOWN else "→ sending", "magenta")
 
 
-def ending(summary: Summary) -> Group:
-    """The summary, for people."""
-    table = Table(title="What became of it", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("")
+def ending(summary: Summary, archetypes: Mapping[str, str]) -> Group:
+    """The summary, for people. ``archetypes`` are those of the journeys by their names."""
+    table = plain_table()
     total = max(1, sum(summary.statuses.values()))
     for name, count in summary.statuses.most_common():
-        table.add_row(
-            name, str(count), Text(f"{100 * count / total:.0f} %", STYLES.get(name, "cyan"))
-        )
-    parts = [table]
+        share = Text(f"{100 * count / total:.0f} %", STYLES.get(name, "cyan"))
+        table.add_row(name, str(count), share)
+    parts: list[RenderableType] = [heading("What became of the messages"), table]
     for title, counter in (
         ("Reached by", summary.reached_by),
         ("Moved on because", summary.advanced),
         ("Not sent, or called off, because", summary.not_sent),
     ):
         if counter:
-            parts.append(counted(title, counter))
+            parts += [heading(f"\n{title}"), counted(counter)]
+    if summary.journeys:
+        parts += [heading("\nJourneys"), ways(summary.journeys, archetypes)]
+    return Group(*parts, Text("\n" + "\n".join(figures(summary, total))))
+
+
+def heading(title: str) -> Text:
+    """A line of its own: a table's title is folded where the table is narrow."""
+    return Text(title, "bold")
+
+
+def plain_table() -> Table:
+    """Two columns and perhaps a third, without any lines."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    return table
+
+
+def figures(summary: Summary, total: int) -> Iterator[str]:
+    """The last lines: answers, money, time, and whether all of it adds up."""
+    answers = ", ".join(
+        f"{summary.answered[policy]} of {asked} asked by {policy}"
+        for policy, asked in summary.asked.most_common()
+    )
+    if answers:
+        yield f"Answers        {answers}"
     money = ", ".join(
         f"{channel} {cents / 100:.2f}" for channel, cents in summary.costs.most_common() if cents
     )
+    yield f"Cost           {summary.cost:.2f} {summary.currency} ({money})"
+    yield f"Provider calls {sum(summary.attempts.values())} for {total} messages"
     mid, late = summary.percentile(50), summary.percentile(95)
-    lines = [
-        f"Cost           {summary.cost:.2f} {summary.currency} ({money})",
-        f"Provider calls {sum(summary.attempts.values())} for {total} messages",
-    ]
     if mid is not None and late is not None:
-        lines.append(f"Time to reach  median {duration(mid)}, 95 % within {duration(late)}")
-    return Group(*parts, Text("\n".join(lines)))
+        yield f"Time to reach  median {duration(mid)}, 95 % within {duration(late)}"
+    says = "as our histories say" if summary.accounted_for else "WHICH OUR HISTORIES DO NOT SAY"
+    yield f"Checked        providers took {summary.taken} messages, {says}"
 
 
-def counted(title: str, counter: Counter[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
-    for name, count in counter.most_common():
+def ways(journeys: Mapping[str, Counter[str]], archetypes: Mapping[str, str]) -> Table:
+    """How many people began each journey, and how it ended for them."""
+    table = Table(box=None, pad_edge=False)
+    shown = [
+        status.value
+        for status in JourneyStatus
+        if any(statuses[status.value] for statuses in journeys.values())
+    ]
+    for name in ("", "", "entered", *(status.replace("_", " ") for status in shown)):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name in sorted(journeys, key=lambda one: ARCHETYPES.index(archetypes[one])):
+        statuses = journeys[name]
+        cells = [Text(str(statuses[one]), STYLES.get(one, "cyan")) for one in shown]
+        table.add_row(archetypes[name], name, str(sum(statuses.values())), *cells)
+    return table
+
+
+def counted(counter: Counter[str]) -> Table:
+    """The most frequent; the rest is one row."""
+    table = plain_table()
+    for name, count in counter.most_common(REASONS_MAX):
         table.add_row(name, str(count))
+    if rest := counter.total() - sum(count for _, count in counter.most_common(REASONS_MAX)):
+        table.add_row("others", str(rest))
     return table

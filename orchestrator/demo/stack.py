@@ -110,6 +110,7 @@ http:
   browser_origins: ["{sandbox}"]
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
+journeys: ./journeys
 templates: ./templates
 governance: ./governance.yaml
 log: {{level: error, format: console}}
@@ -159,8 +160,9 @@ class DemoStack:
         self.directory = directory
         self.command = command
         self.seed = seed
-        morning = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
-        self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
+        self.begins = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
+        self.began_at = int(self.begins.timestamp() * 1000)
+        self.clock = FastClock(self.began_at, 1.0)
 
     async def __aenter__(self) -> Self:
         accounts = Accounts(
@@ -279,6 +281,40 @@ class DemoStack:
             shown = (await answer.json())["seq"]
         async with self.session.post(f"{inbox}/all/read", json={"up_to": shown}) as answer:
             await answer.read()
+
+    async def reply(self, provider: str, phone: str, text: str) -> None:
+        """Somebody writes back."""
+        await self._control("POST", "inbound", {"provider": provider, "from": phone, "text": text})
+
+    async def fill_pool(self, pool: str, codes: list[str]) -> None:
+        """Add codes to a pool, as `kaskad codes import` does."""
+        url = f"{self.url}/v1/codes/{pool}/import"
+        async with self.session.post(url, json={"codes": codes}) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"the service refused the codes: {await answer.text()}")
+
+    async def settled(self) -> bool:
+        """Whether nothing will happen until a timer is due: no send, no receipt is under way."""
+        if self.sandbox.common.courier.pending or self.app.runtime.dispatcher.in_flight:
+            return False
+        due = await self.next_due()
+        return not await self.app.store.depths() and (due is None or due > self.clock.now())
+
+    async def next_due(self) -> int | None:
+        """When the next timer is due (UTC milliseconds), a one-time code's or another."""
+        found = [await self.app.store.next_due(otp) for otp in (True, False)]
+        return min((due for due in found if due is not None), default=None)
+
+    def skip_to(self, at: int) -> None:
+        """Let it be ``at`` now."""
+        self.clock.skip_to(at)
+        for otp in (True, False):
+            self.app.runtime.timers.poke(0, urgent=otp)
+
+    def taken(self) -> int:
+        """How many messages the stand-ins have taken; none of an inbox, which is our own."""
+        counts = self.sandbox.common.inbox.counts.values()
+        return sum(outcomes["accepted"] for outcomes in counts)
 
     async def subscribe(self) -> Any:
         """A browser of the sandbox that allows notifications; its subscription."""

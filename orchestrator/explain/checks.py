@@ -26,6 +26,7 @@ EXPLAINERS: dict[str, Callable[[Asked], Account]] = {
     "consent": hard.consented,
     "reachability": hard.reachability,
     "when": hard.condition,
+    "session": deferrable.opened,
     "quiet_hours": deferrable.quiet,
     "caps": deferrable.capped,
     "gaps": deferrable.gapped,

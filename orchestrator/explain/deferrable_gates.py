@@ -1,4 +1,4 @@
-"""The gates that know "not yet": quiet hours, caps, gaps and budgets."""
+"""The gates that know "not yet": sessions, quiet hours, caps, gaps and budgets."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def span(window: Window | None) -> str:
         if (window.start, window.end) == (0, 1440)
         else f"{hour(window.start)}-{hour(window.end)}"
     )
+
+
+def opened(asked: Asked) -> Account:
+    """Until when the person's session is open, or that there is none."""
+    given, now = asked.check.get("value"), asked.place.words(asked.at)
+    if given is None or not given.isdigit():
+        return Account("no session", now, "the person has not written lately")
+    ends = int(given)
+    verb = "is open until" if ends > asked.at else "ended at"
+    return Account(asked.place.words(ends), now, f"the session {verb} {asked.place.words(ends)}")
 
 
 def quiet(asked: Asked) -> Account:

@@ -46,6 +46,10 @@ class FastClock:
         self._start, self._since = self.now(), time.monotonic()
         self.speed = speed
 
+    def skip_to(self, at: int) -> None:
+        """Be ``at`` (UTC milliseconds) now, if that is still to come."""
+        self._start, self._since = max(at, self.now()), time.monotonic()
+
     def now(self) -> int:
         return self._start + int((time.monotonic() - self._since) * 1000 * self.speed)
 

@@ -310,6 +310,16 @@ async def test_a_cancelled_message_lets_its_journey_go_on() -> None:
         assert [one.policy for one in await sent(world)] == ["hello", "nudge"]
 
 
+async def test_what_a_completed_journey_left_under_way_goes_on() -> None:
+    one = journey(SendStep("hello", at_once=True), SendStep("nudge", at_once=True))
+    async with playing(one) as world:
+        run = await run_of(world, await begin(world))
+        assert (str(run.status), len(run.open)) == ("completed", 2)
+        for message in await sent(world):
+            await world.send(message.id)
+        assert {one.status for one in await sent(world)} == {Status.SUCCEEDED}
+
+
 async def test_somebody_ends_a_journey_once() -> None:
     async with playing(journey(SendStep("hello"))) as world:
         id = await begin(world)

@@ -26,6 +26,7 @@ from orchestrator.core.policy import (
 from orchestrator.core.reasons import SENTENCES, Reason
 from orchestrator.engine.commands import OptOut, PutConsents
 from orchestrator.explain import OTHERWISE
+from tests.engine.test_sessions import TALK, known, talk, wrote
 from tests.engine.world import START, World
 from tests.explain.tales import checks, explain, keep_governance, stopped
 
@@ -342,3 +343,24 @@ async def test_a_governance_that_is_no_longer_kept_leaves_what_the_checks_themse
         await keep_governance(world, rules)
         (check,) = stopped(await explain(world, id, kept=False))
         assert len(check["cap_usages"]) == 1, "the policy is not needed for that"
+
+
+@pytest.mark.parametrize("hours", [0, 25, None])
+async def test_a_session_is_told_by_the_clock_and_not_in_milliseconds(hours: int | None) -> None:
+    assert TALK is not None
+    async with World(TALK) as world:
+        await known(world)
+        if hours is not None:
+            await world.engine.submit(wrote("Де замовлення?", "r1"))
+            world.now += hours * HOUR_MS
+        document = await explain(world, await talk(world))
+        (check,) = checks(document, "session")
+        words = {
+            0: "the session is open until 2026-11-1",
+            25: "the session ended at 2026-11-1",
+            None: "the person has not written lately",
+        }[hours]
+        assert words in check["words"]
+        assert (check["verdict"] == "go") is (hours == 0)
+        shown = f"{check['words']} {check['value_words']} {check['limit_words']}"
+        assert str(START)[:5] not in shown, "milliseconds are for no person"

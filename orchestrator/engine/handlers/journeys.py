@@ -95,7 +95,8 @@ def ask_for_journeys(needs: Needs, work: UnitOfWork) -> None:
     """Ask for what the runs that were loaded may need to send and to cancel messages."""
     for entry in work.journeys:
         needs.person_addresses(work.person(entry.run.recipient), needs.rules.inside_otp)
-        for id in entry.run.open:
+        # an ended run cancels nothing any more, so what it left under way was not loaded
+        for id in () if entry.run.terminal else entry.run.open:
             needs.message_addresses(work, id)
 
 
