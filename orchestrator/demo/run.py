@@ -55,7 +55,7 @@ async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool, command
             show = Show(stack, console, seed, events, quiet=as_json)
             published = await show.run()
             messages, journeys = await everything(stack), await all_journeys(stack)
-            summary = summarise(messages, published, journeys, stack.taken())
+            summary = summarise(messages, published, journeys, stack.taken_in_all())
             if as_json:
                 print(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
             else:

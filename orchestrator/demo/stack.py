@@ -311,7 +311,7 @@ class DemoStack:
         for otp in (True, False):
             self.app.runtime.timers.poke(0, urgent=otp)
 
-    def taken(self) -> int:
+    def taken_in_all(self) -> int:
         """How many messages the stand-ins have taken; none of an inbox, which is our own."""
         counts = self.sandbox.common.inbox.counts.values()
         return sum(outcomes["accepted"] for outcomes in counts)

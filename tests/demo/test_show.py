@@ -51,7 +51,7 @@ async def shown(events: int) -> Shown:
             found.published = await show.run()
             found.messages = await everything(stack)
             found.journeys = await all_journeys(stack)
-            found.taken = stack.taken()
+            found.taken = stack.taken_in_all()
             people = show.customers.people
             found.told = len(stories(people, events, 7, stack.begins))
     return found
