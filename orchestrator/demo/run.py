@@ -21,7 +21,7 @@ from orchestrator.demo.people import Customers
 from orchestrator.demo.reactions import Reactions
 from orchestrator.demo.show import ending, live, summarise
 from orchestrator.demo.stack import DemoStack
-from orchestrator.demo.story import DAY_MS, Later, codes, stories
+from orchestrator.demo.story import DAY_MS, Happening, codes, stories
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.journey_rows import JourneyRow
 
@@ -102,7 +102,7 @@ class Show:
         self._reactions = Reactions(stack, self.customers)
         self._count, self._seed = count, seed
         self._events: list[dict[str, Any]] = []
-        self._later: deque[tuple[int, Later, int]] = deque()
+        self._later: deque[tuple[int, Happening, int]] = deque()
 
     async def run(self) -> int:
         """Publish everything, and let the time pass; the number of events."""
@@ -140,8 +140,8 @@ class Show:
         await stack.fill_pool("partner", codes())
         # only now, because the events bring their people's browsers and phones
         self._events = list(customers.events(self._count))
-        told = stories(customers.people, self._count, self._seed, stack.begins)
-        self._later.extend((one.after, one, number) for number, one in enumerate(told))
+        planned = stories(customers.people, self._count, self._seed, stack.begins)
+        self._later.extend((one.after, one, number) for number, one in enumerate(planned))
 
     async def _publish_day(self) -> None:
         """The shop's day: a batch every quarter of a second or so, journeys among the rest."""

@@ -25,7 +25,7 @@ SATURDAY, REMINDED_AT = 5, 11
 CODES = 50
 
 
-class Later(NamedTuple):
+class Happening(NamedTuple):
     """An event that is published ``after`` (ms) the show has begun."""
 
     after: int
@@ -48,7 +48,7 @@ class Later(NamedTuple):
 
 def stories(
     people: Sequence[Mapping[str, Any]], events: int, seed: int, begins: datetime
-) -> list[Later]:
+) -> list[Happening]:
     """
     Everything that happens to them, in the order in which it happens. ``begins`` is when, where the
     shop is.
@@ -58,7 +58,7 @@ def stories(
     chosen = chance.sample(reachable, min(len(reachable), max(8, int(events * SHARE_OF_EVENTS))))
     asked = chance.sample(reachable, min(len(reachable), max(4, len(chosen) // 2)))
     tales = (_routine, _joyride, _trek, _odyssey)
-    found = [Later(0, "shop.order.received", one, {}) for one in asked]
+    found = [Happening(0, "shop.order.received", one, {}) for one in asked]
     for number, person in enumerate(chosen):
         found += tales[number % len(tales)](number // len(tales), person, chance, begins)
     return sorted(found, key=lambda one: one.after)
@@ -71,69 +71,69 @@ def codes() -> list[str]:
 
 def _routine(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Later]:
+) -> Iterator[Happening]:
     sku = {"sku": "filter-1"}
     name = "Water filter" if person["locale"] == "en" else "Фільтр для води"
-    yield Later(0, "shop.refill.delivered", person, {**sku, "name": name})
+    yield Happening(0, "shop.refill.delivered", person, {**sku, "name": name})
     reminded = saturday_after(begins + timedelta(days=25)) - begins
     then = int(reminded.total_seconds() * 1000)
     order: dict[str, Any] = {"order_id": f"r-{person['id']}", "skus": [sku["sku"]]}
     match fate % 5:
         case 0:
-            yield Later(then + 3 * HOUR_MS, "shop.order.placed", person, order)
+            yield Happening(then + 3 * HOUR_MS, "shop.order.placed", person, order)
         case 1:
-            yield Later(then + 2 * DAY_MS, "shop.cart.updated", person, sku)
+            yield Happening(then + 2 * DAY_MS, "shop.cart.updated", person, sku)
         case 2:
-            yield Later(10 * DAY_MS, "shop.refill.stopped", person, sku)
+            yield Happening(10 * DAY_MS, "shop.refill.stopped", person, sku)
         case 3:
-            yield Later(then + DAY_MS, "shop.cart.updated", person, sku)
-            yield Later(then + DAY_MS + 3 * HOUR_MS, "shop.order.placed", person, order)
+            yield Happening(then + DAY_MS, "shop.cart.updated", person, sku)
+            yield Happening(then + DAY_MS + 3 * HOUR_MS, "shop.order.placed", person, order)
 
 
 def _joyride(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Later]:
+) -> Iterator[Happening]:
     campaign = {"campaign_id": "autumn"}
-    yield Later(0, "partner.campaign.joined", person, campaign)
+    yield Happening(0, "partner.campaign.joined", person, campaign)
     orders = (3, 1, 2, 3, 0)[fate % 5]
     for number in range(orders):
         after = (1 + 3 * number) * DAY_MS + chance.randrange(10 * HOUR_MS)
         order = {"order_id": f"p-{person['id']}-{number}", "skus": []}
-        yield Later(after, "shop.order.placed", person, order)
+        yield Happening(after, "shop.order.placed", person, order)
     if fate % 5 == 1:
-        yield Later(12 * DAY_MS, "partner.campaign.closed", person, campaign)
+        yield Happening(12 * DAY_MS, "partner.campaign.closed", person, campaign)
 
 
 def _trek(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Later]:
+) -> Iterator[Happening]:
     goal = {"goal_id": f"run-{person['id']}"}
     weekly = 3 if fate % 5 == 4 else chance.randint(5, 12)  # less than 5 km begins no journey
-    yield Later(0, "app.goal.started", person, {**goal, "weekly_km": weekly})
+    yield Happening(0, "app.goal.started", person, {**goal, "weekly_km": weekly})
     weeks = ((4, 9, 15, 21), (4, 18), (3,), (5, 11, 17), ())[fate % 5]
     for number, day in enumerate(weeks, 1):
         after = day * DAY_MS + chance.randrange(8 * HOUR_MS)
-        yield Later(after, "app.milestone", person, {**goal, "km": number * weekly})
+        yield Happening(after, "app.milestone", person, {**goal, "km": number * weekly})
     if fate % 5 == 2:
-        yield Later(8 * DAY_MS, "app.goal.abandoned", person, goal)
+        yield Happening(8 * DAY_MS, "app.goal.abandoned", person, goal)
     if fate % 5 == 3:
-        yield Later(19 * DAY_MS, "app.goal.reached", person, goal)
+        yield Happening(19 * DAY_MS, "app.goal.reached", person, goal)
 
 
 def _odyssey(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Later]:
+) -> Iterator[Happening]:
     category = "lamps" if person["locale"] == "en" else "світло"
     bought = {"order_id": f"o-{person['id']}", "total": 3000 + 500 * fate, "category": category}
-    yield Later(0, "shop.purchase.completed", person, bought)
+    yield Happening(0, "shop.purchase.completed", person, bought)
     levels = (3, 2, 0, 3, 1)[fate % 5]
     if levels:
-        yield Later(18 * DAY_MS, "programme.joined", person, {})
+        yield Happening(18 * DAY_MS, "programme.joined", person, {})
     for level in range(1, levels + 1):
         after = (18 + 6 * level) * DAY_MS + chance.randrange(8 * HOUR_MS)
-        yield Later(after, "programme.level.reached", person, {"level": level})
+        yield Happening(after, "programme.level.reached", person, {"level": level})
     if levels == 1:
-        yield Later(27 * DAY_MS, "programme.left", person, {})
+        yield Happening(27 * DAY_MS, "programme.left", person, {})
 
 
 def saturday_after(moment: datetime) -> datetime:

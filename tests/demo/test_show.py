@@ -33,7 +33,7 @@ class Shown:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.journeys: list[JourneyRow] = []
-        self.taken = self.published = self.told = 0
+        self.taken = self.published = self.planned = 0
 
     def text(self) -> str:
         console = Console(file=io.StringIO(), width=COLUMNS)
@@ -53,7 +53,7 @@ async def shown(events: int) -> Shown:
             found.journeys = await all_journeys(stack)
             found.taken = stack.taken_in_all()
             people = show.customers.people
-            found.told = len(stories(people, events, 7, stack.begins))
+            found.planned = len(stories(people, events, 7, stack.begins))
     return found
 
 
@@ -68,7 +68,7 @@ async def test_people_go_through_every_kind_of_journey_and_answer(
     assert {name for name, _ in ends} == set(JOURNEYS)
     assert {status for _, status in ends} == {"completed", "goal_met", "exited"}
     assert all(message.terminal for message in found.messages)
-    assert found.published >= 200 + found.told
+    assert found.published >= 200 + found.planned
     answers = Counter(
         message.policy for message in found.messages for one in message.attempts if one.replies
     )

@@ -346,7 +346,9 @@ async def test_a_governance_that_is_no_longer_kept_leaves_what_the_checks_themse
 
 
 @pytest.mark.parametrize("hours", [0, 25, None])
-async def test_a_session_is_told_by_the_clock_and_not_in_milliseconds(hours: int | None) -> None:
+async def test_a_session_is_explained_by_the_clock_and_not_in_milliseconds(
+    hours: int | None,
+) -> None:
     assert TALK is not None
     async with World(TALK) as world:
         await known(world)
