@@ -21,7 +21,7 @@ from orchestrator.demo.people import Customers
 from orchestrator.demo.reactions import Reactions
 from orchestrator.demo.show import ending, live, summarise
 from orchestrator.demo.stack import DemoStack
-from orchestrator.demo.story import DAY_MS, Happening, codes, stories
+from orchestrator.demo.story import DAY_MS, PlannedEvent, codes, stories
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.journey_rows import JourneyRow
 
@@ -102,7 +102,7 @@ class Show:
         self._reactions = Reactions(stack, self.customers)
         self._count, self._seed = count, seed
         self._events: list[dict[str, Any]] = []
-        self._later: deque[tuple[int, Happening, int]] = deque()
+        self._later: deque[tuple[int, PlannedEvent, int]] = deque()
 
     async def run(self) -> int:
         """Publish everything, and let the time pass; the number of events."""

@@ -25,7 +25,7 @@ SATURDAY, REMINDED_AT = 5, 11
 CODES = 50
 
 
-class Happening(NamedTuple):
+class PlannedEvent(NamedTuple):
     """An event that is published ``after`` (ms) the show has begun."""
 
     after: int
@@ -48,7 +48,7 @@ class Happening(NamedTuple):
 
 def stories(
     people: Sequence[Mapping[str, Any]], events: int, seed: int, begins: datetime
-) -> list[Happening]:
+) -> list[PlannedEvent]:
     """
     Everything that happens to them, in the order in which it happens. ``begins`` is when, where the
     shop is.
@@ -58,7 +58,7 @@ def stories(
     chosen = chance.sample(reachable, min(len(reachable), max(8, int(events * SHARE_OF_EVENTS))))
     asked = chance.sample(reachable, min(len(reachable), max(4, len(chosen) // 2)))
     tales = (_routine, _joyride, _trek, _odyssey)
-    found = [Happening(0, "shop.order.received", one, {}) for one in asked]
+    found = [PlannedEvent(0, "shop.order.received", one, {}) for one in asked]
     for number, person in enumerate(chosen):
         found += tales[number % len(tales)](number // len(tales), person, chance, begins)
     return sorted(found, key=lambda one: one.after)
@@ -71,69 +71,69 @@ def codes() -> list[str]:
 
 def _routine(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Happening]:
+) -> Iterator[PlannedEvent]:
     sku = {"sku": "filter-1"}
     name = "Water filter" if person["locale"] == "en" else "Фільтр для води"
-    yield Happening(0, "shop.refill.delivered", person, {**sku, "name": name})
+    yield PlannedEvent(0, "shop.refill.delivered", person, {**sku, "name": name})
     reminded = saturday_after(begins + timedelta(days=25)) - begins
     then = int(reminded.total_seconds() * 1000)
     order: dict[str, Any] = {"order_id": f"r-{person['id']}", "skus": [sku["sku"]]}
     match fate % 5:
         case 0:
-            yield Happening(then + 3 * HOUR_MS, "shop.order.placed", person, order)
+            yield PlannedEvent(then + 3 * HOUR_MS, "shop.order.placed", person, order)
         case 1:
-            yield Happening(then + 2 * DAY_MS, "shop.cart.updated", person, sku)
+            yield PlannedEvent(then + 2 * DAY_MS, "shop.cart.updated", person, sku)
         case 2:
-            yield Happening(10 * DAY_MS, "shop.refill.stopped", person, sku)
+            yield PlannedEvent(10 * DAY_MS, "shop.refill.stopped", person, sku)
         case 3:
-            yield Happening(then + DAY_MS, "shop.cart.updated", person, sku)
-            yield Happening(then + DAY_MS + 3 * HOUR_MS, "shop.order.placed", person, order)
+            yield PlannedEvent(then + DAY_MS, "shop.cart.updated", person, sku)
+            yield PlannedEvent(then + DAY_MS + 3 * HOUR_MS, "shop.order.placed", person, order)
 
 
 def _joyride(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Happening]:
+) -> Iterator[PlannedEvent]:
     campaign = {"campaign_id": "autumn"}
-    yield Happening(0, "partner.campaign.joined", person, campaign)
+    yield PlannedEvent(0, "partner.campaign.joined", person, campaign)
     orders = (3, 1, 2, 3, 0)[fate % 5]
     for number in range(orders):
         after = (1 + 3 * number) * DAY_MS + chance.randrange(10 * HOUR_MS)
         order = {"order_id": f"p-{person['id']}-{number}", "skus": []}
-        yield Happening(after, "shop.order.placed", person, order)
+        yield PlannedEvent(after, "shop.order.placed", person, order)
     if fate % 5 == 1:
-        yield Happening(12 * DAY_MS, "partner.campaign.closed", person, campaign)
+        yield PlannedEvent(12 * DAY_MS, "partner.campaign.closed", person, campaign)
 
 
 def _trek(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Happening]:
+) -> Iterator[PlannedEvent]:
     goal = {"goal_id": f"run-{person['id']}"}
     weekly = 3 if fate % 5 == 4 else chance.randint(5, 12)  # less than 5 km begins no journey
-    yield Happening(0, "app.goal.started", person, {**goal, "weekly_km": weekly})
+    yield PlannedEvent(0, "app.goal.started", person, {**goal, "weekly_km": weekly})
     weeks = ((4, 9, 15, 21), (4, 18), (3,), (5, 11, 17), ())[fate % 5]
     for number, day in enumerate(weeks, 1):
         after = day * DAY_MS + chance.randrange(8 * HOUR_MS)
-        yield Happening(after, "app.milestone", person, {**goal, "km": number * weekly})
+        yield PlannedEvent(after, "app.milestone", person, {**goal, "km": number * weekly})
     if fate % 5 == 2:
-        yield Happening(8 * DAY_MS, "app.goal.abandoned", person, goal)
+        yield PlannedEvent(8 * DAY_MS, "app.goal.abandoned", person, goal)
     if fate % 5 == 3:
-        yield Happening(19 * DAY_MS, "app.goal.reached", person, goal)
+        yield PlannedEvent(19 * DAY_MS, "app.goal.reached", person, goal)
 
 
 def _odyssey(
     fate: int, person: Mapping[str, Any], chance: random.Random, begins: datetime
-) -> Iterator[Happening]:
+) -> Iterator[PlannedEvent]:
     category = "lamps" if person["locale"] == "en" else "світло"
     bought = {"order_id": f"o-{person['id']}", "total": 3000 + 500 * fate, "category": category}
-    yield Happening(0, "shop.purchase.completed", person, bought)
+    yield PlannedEvent(0, "shop.purchase.completed", person, bought)
     levels = (3, 2, 0, 3, 1)[fate % 5]
     if levels:
-        yield Happening(18 * DAY_MS, "programme.joined", person, {})
+        yield PlannedEvent(18 * DAY_MS, "programme.joined", person, {})
     for level in range(1, levels + 1):
         after = (18 + 6 * level) * DAY_MS + chance.randrange(8 * HOUR_MS)
-        yield Happening(after, "programme.level.reached", person, {"level": level})
+        yield PlannedEvent(after, "programme.level.reached", person, {"level": level})
     if levels == 1:
-        yield Happening(27 * DAY_MS, "programme.left", person, {})
+        yield PlannedEvent(27 * DAY_MS, "programme.left", person, {})
 
 
 def saturday_after(moment: datetime) -> datetime:
