@@ -247,6 +247,18 @@ async def test_a_message_that_ends_as_it_starts_leads_on_at_once() -> None:
         assert (await run_of(world, id)).steps == 5
 
 
+async def test_messages_that_nobody_waited_for_end_after_their_journey_did() -> None:
+    one = journey(SendStep("hello", at_once=True), SendStep("nudge", at_once=True))
+    async with playing(one) as world:
+        id = await begin(world)
+        run = await run_of(world, id)
+        assert (str(run.status), len(run.open)) == ("completed", 2)
+        for message in await sent(world):
+            await world.send(message.id)
+        assert {str(message.status) for message in await sent(world)} == {"succeeded"}
+        assert (await run_of(world, id)).open == []
+
+
 async def test_attributes_are_set_and_events_published_in_the_same_transaction() -> None:
     follower = Policy("follower", "v1", "crm.done", (Step("email"),), deadline_ms=HOUR)
     one = journey(

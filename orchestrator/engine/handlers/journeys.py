@@ -92,8 +92,13 @@ def find_journey(context: BatchContext, id: str) -> WorkingJourney:
 
 
 def ask_for_journeys(needs: Needs, work: UnitOfWork) -> None:
-    """Ask for what the runs that were loaded may need to send and to cancel messages."""
+    """
+    Ask for what the runs that were loaded may need to send and to cancel messages. One that has
+    ended does neither, though messages of it may still be under way; these were not loaded.
+    """
     for entry in work.journeys:
+        if entry.run.terminal:
+            continue
         needs.person_addresses(work.person(entry.run.recipient), needs.rules.inside_otp)
         # an ended run cancels nothing any more, so what it left under way was not loaded
         for id in () if entry.run.terminal else entry.run.open:
