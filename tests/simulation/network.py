@@ -222,7 +222,7 @@ class Network:
             stand_in = account.stand_in
             what = {"provider": account.name, "kind": stand_in.kind, "address": address}
             what |= {"channel": stand_in.channel, "text": answer.text}
-            post = stand_in.inbound(address, answer.text, self._moment_of_its_own())
+            post = stand_in.inbound(address, answer.text, self.moment_of_its_own())
             deed = Deed("reply", what, self._ledger.note("answer", f"{address} {answer.text}"))
             assert deed.tried is not None
             hook = Hook(deed.tried, account.name, "reply", None)
@@ -234,7 +234,7 @@ class Network:
         finally:
             self.under_way -= 1
 
-    def _moment_of_its_own(self) -> int:
+    def moment_of_its_own(self) -> int:
         """Now, or soon after: stand-ins make the ids of answers from their times."""
         moment = self._wall()
         while moment in self._answered_at:

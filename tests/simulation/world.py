@@ -354,7 +354,8 @@ class SimulatedWorld:
         what = deed.what
         stand_in = self.scenery.accounts[what["provider"]].stand_in
         if deed.kind == "reply":
-            post = stand_in.inbound(what["address"], what["text"], self.clock.now())
+            moment = self.network.moment_of_its_own()
+            post = stand_in.inbound(what["address"], what["text"], moment)
         else:
             post = stand_in.preference(what["address"], what["state"], self.clock.now())
         deed.tried = self.ledger.note("asked", said(deed))
