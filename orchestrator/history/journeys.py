@@ -94,6 +94,7 @@ def unlived(run: JourneyRun, journey: Journey) -> JourneyRun:
         deadline_at=run.created_at + journey.deadline_ms,
         caused_by=run.caused_by,
         hops=run.hops,
+        chain=run.chain,
     )
 
 

@@ -298,7 +298,7 @@ async def test_the_end_of_a_journey_begins_another() -> None:
         await begin(world)
         world.at(1)
         await world.fire()
-        rows = [decode_run(one.row.state) for one in await world.store.journeys()]
+        rows = [await run_of(world, one.row.id) for one in await world.store.journeys()]
         assert [(run.journey, run.hops) for run in rows] == [("b", 1), ("trek", 0)]
 
 
@@ -309,7 +309,7 @@ async def test_a_circle_of_journeys_is_cut() -> None:
         for second in range(1, 30):
             world.at(second)
             await world.fire()
-        rows = [decode_run(one.row.state) for one in await world.store.journeys()]
+        rows = [await run_of(world, one.row.id) for one in await world.store.journeys()]
         assert [str(run.status) for run in rows] == ["failed", *["completed"] * 9]
         assert str(rows[0].reason) == "too_many_hops"
 
