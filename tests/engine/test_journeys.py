@@ -372,6 +372,17 @@ async def test_an_erased_person_has_no_journeys_left_and_gets_nothing_more() -> 
         assert len((await world.publish("9", {"goal": "run"}, type="app.goal")).journeys) == 1
 
 
+async def test_nothing_follows_from_the_journeys_of_an_erased_person() -> None:
+    follower = replace(HELLO, name="follower", event="kaskad.journey.exited")
+    sequel = journey(SendStep("nudge"), enter=Entrance("kaskad.journey.exited"), name="sequel")
+    one = journey(WaitStep(DAY))
+    async with World(HELLO, NUDGE, follower, journeys=(one, sequel)) as world:
+        await begin(world)
+        await world.engine.submit(Erase("olena"))
+        assert (await sent(world), await world.store.journeys()) == ([], [])
+        assert await world.store.due(world.now + 90 * DAY, 10) == []
+
+
 async def test_a_journey_without_its_timer_is_given_it_again() -> None:
     async with playing(journey(WaitStep(DAY), SendStep("hello"))) as world:
         id = await begin(world)

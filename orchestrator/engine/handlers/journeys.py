@@ -20,7 +20,7 @@ from orchestrator.core.journey import effects, facts
 from orchestrator.core.journey.decide import JourneyDecision, decide
 from orchestrator.core.journey.facts import JourneyFact
 from orchestrator.core.journey.journey import THEN, Journey, event_of, same_place
-from orchestrator.core.journey.state import JourneyRun
+from orchestrator.core.journey.state import JourneyReason, JourneyRun
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent, JourneyDecided, QueuedFact
 from orchestrator.engine.commands import ApplyJourneyFact, MoveJourney, UnknownJourney
@@ -234,11 +234,11 @@ def publish(context: BatchContext, run: JourneyRun, effect: effects.PublishEvent
 
 
 def emit_journey(context: BatchContext, run: JourneyRun, effect: effects.EmitJourneyStatus) -> None:
-    """Emit the status of a run."""
+    """Emit the status of a run. Nothing follows from its end when its recipient is erased."""
     data = status_view(run)
     if context.rules.emits_statuses:
         write_status(context, effect.what, run.id, run.recipient, data)
-    if effect.what in context.rules.inside:
+    if effect.what in context.rules.inside and run.reason is not JourneyReason.ERASED:
         happen_to_journey(context, run, f"{run.id}/{effect.what}", PREFIX + effect.what, data)
 
 
