@@ -29,6 +29,7 @@ from orchestrator.stores.journey_rows import StoredJourney
 
 MOVED_AT_ONCE = 200
 WHERE_NAMES = ("recipient", "journey")
+MOVE_FIELDS: dict[str, type] = {"where": str, "dry_run": bool, "after": str}
 FILTERS = (
     Parameter(
         "recipient", "Only of this recipient, or of all with this phone or mailbox.", QueryText
@@ -167,6 +168,7 @@ async def move_journeys(request: web.Request) -> web.Response:
             404, "unknown_journey", f"there is no journey {name[:64]!r}; there are: {known}"
         )
     body = await read_object(request) if request.can_read_body else {}
+    refuse_others(body)
     where, dry_run = body.get("where"), body.get("dry_run", True)
     condition = compiled(where)
     page = await deps.reader.journeys(
@@ -186,12 +188,22 @@ async def move_journeys(request: web.Request) -> web.Response:
     return web.json_response(view)
 
 
+def refuse_others(body: dict[str, Any]) -> None:
+    """Refuse what says nothing: a condition that is a number would move everybody."""
+    for name, value in body.items():
+        kind = MOVE_FIELDS.get(name)
+        if kind is None or not isinstance(value, kind):
+            what = "there is no such field" if kind is None else f"it must be a {kind.__name__}"
+            fix = f"send {', '.join(MOVE_FIELDS)}"
+            raise Refusal(400, "bad_field", f"{what}; {fix}", field=name[:64])
+
+
 def compiled(where: Any) -> Any:
     """The condition, None without one. Raises ``Refusal``."""
     if where is None:
         return None
     try:
-        return Conditions().compile(str(where), WHERE_NAMES)
+        return Conditions().compile(where, WHERE_NAMES)
     except ConditionError as error:
         raise Refusal(400, "bad_field", f"{where!r}: {error}", field="where") from None
 

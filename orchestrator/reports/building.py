@@ -33,6 +33,10 @@ ENDS = tuple(sorted(status.value for status in TERMINAL))
 EVER = (0, 99_999_999)
 FAILURES = tuple(status for status in ENDS if status != SUCCEEDED)
 REASONS_MAX = 12
+MOVED_NOTE = (
+    "a run counts as entered in the version that it began with, and as ended in the one that it"
+    " was moved to"
+)
 WHOLE = {"channel": ("",), "status": ("",), "reason": ("",)}
 """Rows of messages as a whole."""
 ON_CHANNELS = {"status": ("",), "reason": ("",)}
@@ -227,9 +231,10 @@ async def journey(source: Source, name: str) -> ReportView:
         [version, stage, one.get("", 0), *(one.get(status, 0) for status in statuses)]
         for (version, stage), one in sorted(groups.items())
     ]
-    return source.view(
-        "journey", f"Journey {name}", [table("journeys", heads, rows)], [], name=name
-    )
+    moved = any(sum(one.values()) > 2 * one.get("", 0) for one in groups.values())
+    notes = [MOVED_NOTE] if moved else []
+    tables = [table("journeys", heads, rows)]
+    return source.view("journey", f"Journey {name}", tables, [], notes, name)
 
 
 async def reasons(source: Source, where: Where) -> ReportTable:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
+
+from orchestrator.api.app import Listener, build_app
 from orchestrator.configuration.journey_file import journey_to_document
 from orchestrator.core.journey.journey import (
     BranchArm,
@@ -20,7 +23,7 @@ from orchestrator.core.values import replace
 from orchestrator.explain import as_page, as_text
 from orchestrator.explain.document import explanation, gather
 from orchestrator.explain.journeys import gather_journey, journey_explanation
-from tests.api.site import Site, is_problem
+from tests.api.site import Site, is_problem, serving
 
 HOUR, DAY = 3_600_000, 86_400_000
 TREK = Journey(
@@ -115,3 +118,22 @@ async def test_a_history_that_does_not_lead_to_its_state_is_reported(site: Site)
     assert journey_explanation(wrong)["replays"] is False
     lost = dataclasses.replace(material, versions={})
     assert journey_explanation(lost)["replays"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("where", 5),
+        ("where", ["true"]),
+        ("after", ["x"]),
+        ("after", 5),
+        ("dry_run", "no"),
+        ("to", 1),
+    ],
+)
+async def test_a_move_refuses_what_it_cannot_mean(site: Site, field: str, value: Any) -> None:
+    await use(site, TREK)
+    await begin(site)
+    async with serving(build_app(Listener.CONTROL, site.deps())) as control:
+        answer = await control.post("/control/journeys/trek/move", json={field: value})
+    assert is_problem(answer, 400, "bad_field")["field"] == field

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from orchestrator.core.policy import Governance, Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery, Engagement
 from orchestrator.core.values import replace
-from orchestrator.engine.commands import ApplyFact, Erase, RecordReceipt
-from orchestrator.reports.building import Source
+from orchestrator.engine.commands import ApplyFact, Erase, MoveJourney, RecordReceipt
+from orchestrator.reports.building import MOVED_NOTE, Source
 from orchestrator.reports.period import Period
 from orchestrator.reports.reading import report_of
 from tests.engine.test_inside import lie_once
@@ -227,3 +228,21 @@ async def test_journeys_count_as_they_are_entered_and_as_they_end() -> None:
             "entered": 1,
             "completed": 1,
         }
+
+
+async def test_a_moved_run_ends_in_its_new_version_and_its_report_says_so() -> None:
+    one = journey(WaitStep(60_000))
+    two = replace(one, version="v2")
+    async with playing(one) as world:
+        id = await begin(world)
+        world.journey_versions[two.name, two.version] = two
+        world.engine.rules = dataclasses.replace(world.engine.rules, journeys={two.name: two})
+        assert await world.engine.submit(MoveJourney(id))
+        period = Period(date(2026, 11, 1), date(2026, 12, 1))
+        source = Source(world.store, period, "UTC", "UAH")
+        assert (await report_of(source, "journey", one.name))["notes"] == []
+        world.at(61)
+        await world.fire()
+        view = await report_of(source, "journey", one.name)
+    assert [row[0::2] for row in view["tables"][0]["rows"]] == [["v1", 1], ["v2", 0]]
+    assert view["notes"] == [MOVED_NOTE]
