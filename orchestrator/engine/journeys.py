@@ -162,7 +162,8 @@ def may_enter(
 
 def key_of(at_hand: Needs | BatchContext, journey: Journey, scope: Mapping[str, Any]) -> str:
     """
-    The value of a journey's key as text, "" without one; a long one is cut, and its hash follows.
+    The value of a journey's key as text, "" without one. A long one is cut, and its hash follows;
+    so it does where a NUL is left out, which PostgreSQL takes in no text.
     """
     if journey.enter.key is None:
         return ""
@@ -171,9 +172,12 @@ def key_of(at_hand: Needs | BatchContext, journey: Journey, scope: Mapping[str, 
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
     except (ValueError, TypeError):
         return ""
-    if value is None or len(text) <= KEY_LENGTH_MAX:
-        return "" if value is None else text
-    return f"{text[:KEY_LENGTH_MAX]}…{at_hand.address_hash('journey', text)}"
+    if value is None:
+        return ""
+    shown = text[:KEY_LENGTH_MAX].replace("\0", "")
+    if shown == text:
+        return text
+    return f"{shown}…{at_hand.address_hash('journey', text)}"
 
 
 def entry_key(

@@ -372,6 +372,21 @@ async def test_an_erased_person_has_no_journeys_left_and_gets_nothing_more() -> 
         assert len((await world.publish("9", {"goal": "run"}, type="app.goal")).journeys) == 1
 
 
+async def test_any_text_of_an_event_may_be_the_key_of_a_journey() -> None:
+    one = journey(
+        SetStep((("goal", "event.goal"),)),
+        PublishStep("crm.set", (("goal", "event.goal"),)),
+        WaitStep(DAY),
+        exits=(JourneyEnd("app.stop", "exit.goal == event.goal"),),
+    )
+    async with playing(one, emits_statuses=True) as world:
+        texts = ("a\0b", "ab", "a\0\0b", "\0", "\x1b[2J", "x" * 5_000, "x" * 5_001)
+        ids = [await begin(world, str(place), text) for place, text in enumerate(texts)]
+        keys = {(await run_of(world, id)).key for id in ids}
+        assert len(keys) == len(texts), "what differs is another key"
+        assert (await happens(world, "9", "app.stop", goal="a\0b")).journeys == (ids[0],)
+
+
 async def test_nothing_follows_from_the_journeys_of_an_erased_person() -> None:
     follower = replace(HELLO, name="follower", event="kaskad.journey.exited")
     sequel = journey(SendStep("nudge"), enter=Entrance("kaskad.journey.exited"), name="sequel")
