@@ -105,9 +105,12 @@ def unknown(kind: str, id: str) -> Refusal:
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """
     Answer every error with a problem document; an unexpected one is a logged 500. In an answer that
-    has begun there is no place for one: the connection ends.
+    has begun there is no place for one: the connection ends. A path with a NUL in it names nothing:
+    PostgreSQL takes none in a text.
     """
     try:
+        if "\0" in request.path:
+            raise web.HTTPNotFound
         return await handler(request)
     except web.HTTPException as error:
         return of_http(error)

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from orchestrator.api.app import Listener, build_app
 from orchestrator.api.auth import CACHE_MAX, KeyRing, count_call
-from tests.api.site import Site, event, is_problem, open_site, serving
+from tests.api.site import MAIL, Site, event, is_problem, open_site, serving
+from tests.engine.world import World
 
 ROUTES = {
     "events": [("POST", "/v1/events")],
@@ -349,3 +350,22 @@ def test_over_any_window_a_key_gets_its_rate_and_no_more() -> None:
     assert 60 * 20 <= len(granted) <= 61 * 20
     for start in range(0, 59_000, 500):
         assert sum(start <= at < start + 1_000 for at in granted) <= 2 * 20
+
+
+async def test_a_path_with_a_nul_in_it_names_nothing(postgres_url: str) -> None:
+    async with (
+        open_site(world=World(MAIL, url=postgres_url)) as site,
+        serving(build_app(Listener.CONTROL, site.deps())) as control,
+    ):
+        answers = [
+            *[
+                await site.client.get(f"/v1/{path}%00")
+                for path in ("messages/", "journeys/J", "recipients/a", "reports/policies/")
+            ],
+            await site.client.post("/v1/journeys/J%00/exit"),
+            await site.client.post("/v1/messages/%00/cancel"),
+            await control.get("/control/explain/J%00"),
+            await control.post("/control/untimed/J%00/restore"),
+        ]
+    for answer in answers:
+        is_problem(answer, 404, "not_found")
