@@ -187,13 +187,13 @@ async def judge(place: CodePlace, shop: Shop, hashes: dict[str, str]) -> dict[st
     twice = [message for message, count in Counter(kept.values()).items() if count > 1]
     assert not twice, f"messages that keep two codes: {twice[:5]}"
 
-    told: defaultdict[str, set[str]] = defaultdict(set)
+    read_by_provider: defaultdict[str, set[str]] = defaultdict(set)
     for one in seen:
         assert one.get("code"), f"a text without a code: {one}"
-        told[one["code"]].add(one["message"])
-    doubled = {code: found for code, found in told.items() if len(found) > 1}
+        read_by_provider[one["code"]].add(one["message"])
+    doubled = {code: found for code, found in read_by_provider.items() if len(found) > 1}
     assert not doubled, f"codes that the provider was told for several messages: {doubled}"
-    lost = {code: found for code, found in told.items() if kept.get(code) not in found}
+    lost = {code: found for code, found in read_by_provider.items() if kept.get(code) not in found}
     assert not lost, f"codes that the provider has read and their messages do not keep: {lost}"
 
     assert shop.kinds.keys() <= {message["id"] for message in messages}
