@@ -81,8 +81,8 @@ class Shop:
 
     async def publish(self, numbers: range, kind: str = "") -> None:
         kinds = [kind or kind_of(number) for number in numbers]
-        given = [event(*one) for one in zip(numbers, kinds, strict=True)]
         due = time.monotonic() + LATER["opted_out"]
+        given = [event(*one) for one in zip(numbers, kinds, strict=True)]
         messages = await self.place.publish(given)
         assert await self.place.publish(given) == messages, "a repeat is the same message"
         self.kinds.update(zip(messages, kinds, strict=True))
