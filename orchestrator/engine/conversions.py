@@ -37,7 +37,7 @@ def convert_messages(
     if event.type not in context.rules.conversions:
         return []
     found: list[str] = []
-    for id in list(awaiting(person.document, event.type, at)):
+    for id in list(awaiting(person.document, event.type, at, context.now)):
         entry = context.work.messages.get(id)
         if entry is None or not entry.event["ce"]:
             continue

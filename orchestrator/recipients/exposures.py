@@ -16,7 +16,7 @@ from orchestrator.recipients.document import Person
 EXPERIMENTS_MAX = 50
 AWAITED_MAX = 20
 LATE_MS = 86_400_000
-"""An event may come so much later than it happened and still count."""
+"""An event still counts if it comes so much later than the time in which it must happen."""
 
 
 def arm_remembered(person: Person, experiment: str) -> str | None:
@@ -54,8 +54,13 @@ def await_event(person: Person, message: str, type: str, until: Instant, now: In
     person.dirty = True
 
 
-def awaiting(document: Mapping[str, Any], type: str, at: Instant) -> Iterator[str]:
-    """The messages of a recipient that look out for an event of a type that happened at a time."""
+def awaiting(
+    document: Mapping[str, Any], type: str, at: Instant, now: Instant | None = None
+) -> Iterator[str]:
+    """
+    The messages of a recipient that look out for an event of a type that happened at a time. Those
+    whose time was over a day before ``now`` do not, whether or not they are still noted.
+    """
     for message, wanted, until in document.get("awaited", ()):
-        if wanted == type and at <= until:
+        if wanted == type and at <= until and (now is None or now < until + LATE_MS):
             yield message

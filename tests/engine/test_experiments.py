@@ -133,6 +133,22 @@ async def test_a_late_event_counts_by_its_own_time(world: World) -> None:
     assert (await world.store.exposures())["tone", "control"] == [1, 1]
 
 
+@pytest.mark.parametrize("written_to_meanwhile", [False, True])
+async def test_how_late_an_event_may_come_is_the_same_for_everybody(
+    world: World, written_to_meanwhile: bool
+) -> None:
+    """Who was written to meanwhile has fewer notes of what is waited for."""
+    who = somebody("control")
+    await world.publish("1", {"cart": 1}, type="shop.cart", id=who)
+    world.at(4 * DAY_SECONDS + 1)
+    if written_to_meanwhile:
+        (id,) = (await world.publish("2", type="shop.visit", id=who)).messages
+        await world.send(id)
+    at = START + 2 * DAY_SECONDS * 1000
+    await world.publish("3", {"cart": 1}, type="shop.order", id=who, time=at)
+    assert (await world.store.exposures())["tone", "control"] == [1, 0]
+
+
 async def test_a_click_counts_once_and_thompson_keeps_the_arm_of_a_person(world: World) -> None:
     arms = []
     for n in range(3):
