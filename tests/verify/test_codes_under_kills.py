@@ -26,7 +26,7 @@ from tests.verify.kafka_group import until
 
 pytestmark = pytest.mark.verify
 
-CODES = int(os.environ.get("CODES", "3000"))
+CODES = int(os.environ.get("CODES", "1000"))
 KILLS_MIN = int(os.environ.get("KILLS", "8"))
 SEED = int(os.environ.get("SEED", "20261201"))
 AT_ONCE = 50
