@@ -38,7 +38,7 @@ as the work that is in them.
 FRAMES_PER_SECOND = 4
 LOOK_SECONDS = 0.01
 MESSAGES_MAX = 5_000
-NEWEST = 100
+NEWEST = 60
 """So many messages are looked at for what people have not reacted to yet, once they are slow."""
 
 
@@ -248,11 +248,14 @@ def still_running(
     if messages:
         example = max(messages, key=lambda message: len(message.attempts))
         hint("In a second terminal: why did that one take so long?", f"explain {example.id}")
+    since = f"{stack.begins:%Y-%m-%d}"
     if journeys:
         longest = max(journeys, key=lambda one: (one.finished_at or 0) - one.created_at)
         hint("The longest journey, step by step:", f"journeys show {longest.id}")
-        since = f"{stack.begins:%Y-%m-%d}"
         hint("How it ended for everybody:", f"report journey {longest.journey} --since {since}")
+    experiments = {one.experiment.name for one in stack.policies if one.experiment is not None}
+    for name in sorted(experiments):
+        hint("Which words worked better:", f"report experiment {name} --since {since}")
     answered = [one for one in messages if any(attempt.replies for attempt in one.attempts)]
     if answered:
         hint("What somebody answered to a question:", f"explain {answered[0].id}")

@@ -15,6 +15,7 @@ from rich.text import Text
 from orchestrator.core.journey.state import JourneyStatus
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.policy import CONVERSATIONAL
 from orchestrator.core.status import Delivery
 from orchestrator.primitives.durations import duration
 from orchestrator.stores.journey_rows import JourneyRow
@@ -44,7 +45,8 @@ STYLES = {
 class Summary:
     """
     Everything the show ends with; ``times_ms`` from acceptance to success. ``journeys`` has the
-    statuses by journey; ``asked`` and ``answered`` are messages by policy. ``taken`` is what the
+    statuses by journey; ``asked`` and ``answered`` are messages by policy, ``arms`` has them
+    by policy and arm; ``gathered`` events are in ``digests``. ``taken`` is what the
     stand-ins say they took, ``accepted`` and ``unknown`` what the histories say of it.
     """
 
@@ -59,6 +61,9 @@ class Summary:
     journeys: dict[str, Counter[str]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
+    arms: dict[str, Counter[str]] = field(default_factory=dict)
+    digests: int = 0
+    gathered: int = 0
     taken: int = 0
     accepted: int = 0
     unknown: int = 0
@@ -78,6 +83,8 @@ class Summary:
             "journeys": {name: dict(statuses) for name, statuses in self.journeys.items()},
             "asked": dict(self.asked),
             "answered": dict(self.answered),
+            "arms": {policy: dict(arms) for policy, arms in self.arms.items()},
+            "digests": {"messages": self.digests, "events": self.gathered},
             "accounting": {
                 "taken": self.taken,
                 "accepted": self.accepted,
@@ -138,10 +145,14 @@ def summarise(
 
 def count_sends(summary: Summary, message: Message) -> None:
     """Count what providers were handed, and what people were asked and answered."""
-    asks = any(attempt.choices for attempt in message.attempts)
-    if asks or any(attempt.replies for attempt in message.attempts):
+    if message.message_class == CONVERSATIONAL or any(one.choices for one in message.attempts):
         summary.asked[message.policy] += 1
         summary.answered[message.policy] += any(attempt.replies for attempt in message.attempts)
+    if message.arm:
+        summary.arms.setdefault(message.policy, Counter())[message.arm] += 1
+    if message.joined:
+        summary.digests += 1
+        summary.gathered += 1 + message.joined + message.left_out
     for attempt in message.attempts:
         if attempt.channel != OWN_CHANNEL:
             summary.accepted += attempt.outcome is OutcomeKind.ACCEPTED
@@ -278,6 +289,11 @@ def figures(summary: Summary, total: int) -> Iterator[str]:
     )
     if answers:
         yield f"Answers        {answers}"
+    for policy, arms in summary.arms.items():
+        dealt = ", ".join(f"{arm} {count}" for arm, count in sorted(arms.items()))
+        yield f"Experiment     messages of {policy} by arm: {dealt}"
+    if summary.digests:
+        yield f"Digests        {summary.gathered} events in {summary.digests} messages"
     money = ", ".join(
         f"{channel} {cents / 100:.2f}" for channel, cents in summary.costs.most_common() if cents
     )

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.app.app import App
+from orchestrator.core.policy import Policy
 from orchestrator.primitives.clock import FastClock
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 
@@ -292,6 +293,11 @@ class DemoStack:
         async with self.session.post(url, json={"codes": codes}) as answer:
             if answer.status != 200:
                 raise RuntimeError(f"the service refused the codes: {await answer.text()}")
+
+    @property
+    def policies(self) -> list[Policy]:
+        """The worked policies, as the service has read them."""
+        return list(self.app.configuration.rules.policies.values())
 
     async def settled(self) -> bool:
         """Whether nothing will happen until a timer is due: no send, no receipt is under way."""

@@ -5,6 +5,7 @@ What some of the shop's customers live through over weeks: the worked journeys, 
     joyride   they join a campaign: none to three orders, or it is closed
     trek      they set themselves a goal: milestones, silence, the goal, or they give up
     odyssey   a large purchase: they join the programme or not, rise in it, or leave
+    wishes    what they wish for changes, several times in a day; some buy it
 
 The same in every run of a seed. What happens stands at the time at which it happens, in
 milliseconds after the show begins.
@@ -17,12 +18,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from orchestrator.demo.people import GOODS
+
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 SHARE_OF_EVENTS = 0.12
-"""How many people begin a journey for each of the day's events; half as many are asked."""
+"""How many people begin a journey for each of the day's events; half as many are asked and wish."""
 SATURDAY, REMINDED_AT = 5, 11
 CODES = 50
+BUY = 0.4
+"""The share of people who buy something that they wished for."""
+CHANGES = {
+    "uk": ("знову в наявності", "дешевше на 20 %", "лишилося два"),
+    "en": ("in stock again", "20 % off", "the last two"),
+}
 
 
 class PlannedEvent(NamedTuple):
@@ -59,6 +68,8 @@ def stories(
     asked = chance.sample(reachable, min(len(reachable), max(4, len(chosen) // 2)))
     tales = (_routine, _joyride, _trek, _odyssey)
     found = [PlannedEvent(0, "shop.order.received", one, {}) for one in asked]
+    for person in chance.sample(reachable, len(asked)):
+        found += _wishes(person, chance)
     for number, person in enumerate(chosen):
         found += tales[number % len(tales)](number // len(tales), person, chance, begins)
     return sorted(found, key=lambda one: one.after)
@@ -134,6 +145,16 @@ def _odyssey(
         yield PlannedEvent(after, "programme.level.reached", person, {"level": level})
     if levels == 1:
         yield PlannedEvent(27 * DAY_MS, "programme.left", person, {})
+
+
+def _wishes(person: Mapping[str, Any], chance: random.Random) -> Iterator[PlannedEvent]:
+    changes = CHANGES[person["locale"][:2]]
+    for name, _ in chance.sample(GOODS, chance.randint(1, 4)):
+        wished = {"product": name, "news": chance.choice(changes)}
+        yield PlannedEvent(0, "shop.wishlist.changed", person, wished)
+    if chance.random() < BUY:
+        after = 12 * HOUR_MS + chance.randrange(DAY_MS)
+        yield PlannedEvent(after, "shop.wishlist.bought", person, {})
 
 
 def saturday_after(moment: datetime) -> datetime:

@@ -263,6 +263,7 @@ def test_the_worked_policies_are_well() -> None:
         "otp_code",
         "price_drop",
         "survey",
+        "wishlist_news",
     ]
 
 

@@ -77,6 +77,8 @@ async def test_people_go_through_every_kind_of_journey_and_answer(
     assert not reasons & {"too_long", "no_code", "missing_variable", "template_error"}
     summary = summarise(found.messages, found.published, found.journeys, found.taken)
     assert summary.accounted_for
+    assert set(summary.arms["wishlist_news"]) <= {"plain", "warm", "nothing"}
+    assert summary.gathered > summary.digests > 0
     text = found.text()
     assert all(len(line) <= COLUMNS for line in text.splitlines())
     assert f"providers took {found.taken} messages, as our histories say" in " ".join(text.split())

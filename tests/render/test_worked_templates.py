@@ -40,6 +40,8 @@ EVENTS: dict[str, dict[str, Any]] = {
     "survey": {"order_id": "70012", "survey_url": f"{SHOP}/survey/70012"},
     "nps": {"order_id": "70012"},
     "nps_why": {"channel": "sms", "choice": "3"},
+    "wishlist_news": {"product": "Кавоварка", "news": "знову є"},
+    "wishlist_warm": {"product": "Кавоварка", "news": "знову є"},
     "reorder_reminder": {"sku": "f-1", "name": "Фільтр"},
     "reorder_cart": {"sku": "f-1", "name": "Фільтр"},
     "partner_welcome": {"campaign_id": "c-1"},
@@ -70,6 +72,7 @@ def context(
         time_zone="Europe/Kyiv",
         unsubscribe_url=unsubscribe_url,
         codes={"code": "SPRING-7F3K"},
+        events=[EVENTS[template]],
     )
 
 
