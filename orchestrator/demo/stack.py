@@ -127,7 +127,7 @@ CHANCES: dict[str, Any] = {
     "smtp": {"refused": 0.05, "delivered": 0.9, "read": 0.45, "clicked": 0.2},
 }
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "specversion": "1.0",
     "id": "demo-1",
     "source": "shop/orders",

@@ -258,6 +258,7 @@ def test_the_worked_policies_are_well() -> None:
         "cart_abandoned",
         "nps",
         "nps_why",
+        "order_question",
         "order_shipped",
         "order_unreached",
         "otp_code",

@@ -28,6 +28,7 @@ EVENTS: dict[str, dict[str, Any]] = {
         "tracking_url": f"{SHOP}/track/20450000000012",
         "eta": "2026-12-02",
     },
+    "order_question": {"policy": "order_shipped", "channel": "viber", "text": "Коли приїде?"},
     "order_unreached": {"policy": "order_shipped"},
     "otp_code": {"code": "042917", "minutes": 5},
     "price_drop": {
