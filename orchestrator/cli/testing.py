@@ -29,7 +29,7 @@ from orchestrator.cli.trying import installation, progress, quiet_logs, wide_con
 if TYPE_CHECKING:
     from orchestrator.configuration.loading import Configuration
     from orchestrator.configuration.yaml_file import Problem
-    from orchestrator.policytests.coverage import PolicyCoverage
+    from orchestrator.policytests.coverage import JourneyCoverage, PolicyCoverage
     from orchestrator.policytests.file import PolicyTest
     from orchestrator.policytests.verdict import Judgement
 
@@ -61,8 +61,8 @@ def test(
         bool,
         typer.Option(
             "--coverage",
-            help="Also print steps that no test sends, reasons that none meets, and policies"
-            " without a test.",
+            help="Also print steps that no test sends or does, reasons that none meets, ways of"
+            " journeys that none takes, and policies and journeys without a test.",
         ),
     ] = False,
     watching: Annotated[
@@ -75,7 +75,7 @@ def test(
     output: JunitOption = "text",
 ) -> None:
     """Unit tests of policies, in virtual time: what is sent when, why not, and how it ends."""
-    from orchestrator.policytests.coverage import coverage
+    from orchestrator.policytests.coverage import coverage, journey_coverage
 
     shape = output_format(output, "text", "json", "junit")
     quiet_logs()
@@ -94,7 +94,11 @@ def test(
     started = time.perf_counter()
     verdicts = run_tests(chosen, configuration)
     seconds = time.perf_counter() - started
-    found = coverage(verdicts, configuration.rules, only_tested=bool(paths or name))
+    some, rules = bool(paths or name), configuration.rules
+    found = (
+        coverage(verdicts, rules, only_tested=some),
+        journey_coverage(verdicts, rules, only_tested=some),
+    )
     print_result(verdicts, found if covered else None, seconds, shape)
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else CHECK_FAILED)
 
@@ -147,24 +151,29 @@ def print_tests(tests: Sequence[PolicyTest], shape: str) -> None:
 
 def print_result(
     verdicts: Sequence[Judgement],
-    coverage: Sequence[PolicyCoverage] | None,
+    coverage: tuple[Sequence[PolicyCoverage], Sequence[JourneyCoverage]] | None,
     seconds: float,
     shape: str,
 ) -> None:
     """Print what a run has found, in one of its three forms."""
-    from orchestrator.policytests.coverage import coverage_json, coverage_lines
+    from orchestrator.policytests import coverage as words
     from orchestrator.policytests.report import as_json, print_verdicts
 
+    policies, journeys = coverage or ((), ())
     if shape == "json":
         found = as_json(verdicts)
-        both = {"tests": found, "coverage": coverage_json(coverage or ())}
-        print_json(found if coverage is None else both)
+        all_of_it = {
+            "tests": found,
+            "coverage": words.coverage_json(policies),
+            "journey_coverage": words.journey_coverage_json(journeys),
+        }
+        print_json(found if coverage is None else all_of_it)
         return
     if shape == "junit":
         print_junit("kaskad test", [junit_case(one) for one in verdicts], seconds)
     else:
         print_verdicts(verdicts, seconds, wide_console())
-    for line in coverage_lines(coverage or ()):
+    for line in (*words.coverage_lines(policies), *words.journey_coverage_lines(journeys)):
         # standard output is one XML document
         typer.echo(line, err=shape == "junit")
 

@@ -52,6 +52,7 @@ class JourneyTestRunner(PolicyTestRunner):
         found = super()._result({})
         messages = [self._messages[id] for id in own]
         found.run = self.run_of_test()
+        found.carried_out = frozenset(self._runner.journeys.carried_out[self._run_id])
         found.started = [(one.created_at - since, one.policy) for one in messages]
         found.message = messages[-1] if messages else None
         found.entries = sorted(
@@ -63,7 +64,7 @@ class JourneyTestRunner(PolicyTestRunner):
 
     def run_of_test(self) -> JourneyRun | None:
         """The run as it is at the end."""
-        return self._runner.runs.get(self._run_id)
+        return self._runner.journeys.runs.get(self._run_id)
 
 
 def runner_of(test: PolicyTest) -> type[PolicyTestRunner]:

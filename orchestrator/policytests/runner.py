@@ -66,6 +66,8 @@ class Observed:
     others: dict[str, Observed] = field(default_factory=dict)
     run: JourneyRun | None = None
     """Of a test of a journey: its run."""
+    carried_out: frozenset[str] = frozenset()
+    """The paths of the steps that it carried out."""
     started: list[tuple[int, str]] = field(default_factory=list)
     """The messages of that run: when each began after the test's event (ms), and its policy."""
     person: Mapping[str, Any] = field(default_factory=dict)

@@ -126,7 +126,7 @@ class FastRunner:
             journeys={(one.name, one.version): one for one in journeys.values()},
         )
         self._played = PlayedJourneys(self._context, self._at, self._act_on_decisions)
-        self.runs, self.person = self._played.runs, self._work.person
+        self.journeys, self.person = self._played, self._work.person
 
     def run(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from orchestrator.core.journey.facts import WaitOver
@@ -14,7 +15,8 @@ from orchestrator.engine.handlers import handle
 class PlayedJourneys:
     """
     ``at`` has something happen at an instant (UTC milliseconds) in the name of an id, ``act`` draws
-    the consequences of what was decided. ``runs`` are all runs as they are now, by id.
+    the consequences of what was decided. ``runs`` are all runs as they are now, by id, and
+    ``carried_out`` the paths of the steps that each has carried out.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class PlayedJourneys:
         act: Callable[[], None],
     ) -> None:
         self.runs: dict[str, JourneyRun] = {}
+        self.carried_out: defaultdict[str, set[str]] = defaultdict(set)
         self._context = context
         self._at = at
         self._act = act
@@ -33,6 +36,9 @@ class PlayedJourneys:
         decided, self._context.journeys_decided = self._context.journeys_decided, []
         for one in decided:
             run = self.runs[one.decision.run.id] = one.decision.run
+            self.carried_out[run.id].update(
+                step.partition("#")[0] for step in one.decision.carried_out
+            )
             if run.terminal:
                 running = self._context.work.journeys_of.get(run.recipient)
                 if running is not None and run.id in running:

@@ -77,11 +77,12 @@ async def test_what_it_prints_can_be_copied_and_fits_80_columns() -> None:
             stack.command = ".venv/bin/kaskad"
             shown = [printed(stack, messages, journeys, keep=keep) for keep in (True, False)]
             shown.append(await frame(stack))
-    assert [code for code, _ in answers] == [0] * 4, answers
-    explained, way, report, sent = (said for _, said in answers)
+    assert [code for code, _ in answers] == [0] * 5, answers
+    explained, way, report, experiment, sent = (said for _, said in answers)
     assert f"Message {accepted['messages'][0]}\n" in explained or "trek_welcome" in explained
     assert way.startswith("trek_running of user-42: running\n")
     assert "Journey trek_running, " in report
+    assert "Experiment wishlist_tone, " in experiment
     assert sent.startswith("accepted ")
     assert f"\n    {stack.sandbox.url}/\n" in text
     assert all(len(line) <= COLUMNS for one in shown for line in one.splitlines())

@@ -8,6 +8,11 @@ import pytest
 
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.reading import Report
+from orchestrator.policytests.coverage import (
+    coverage,
+    journey_coverage,
+    journey_coverage_lines,
+)
 from orchestrator.policytests.file import find_test_files, read_test_file
 from orchestrator.policytests.journey_runner import runner_of
 from orchestrator.policytests.verdict import Judgement, judge
@@ -139,3 +144,27 @@ def test_an_event_that_begins_no_journey_is_said(project: Path) -> None:
 def test_what_cannot_be_expected_is_refused(project: Path, expect: str, words: str) -> None:
     (found,) = problems(project, f"  - {{name: x, expect: {expect}}}\n")
     assert words in found
+
+
+def test_coverage_names_the_steps_and_ways_that_no_test_of_a_journey_tries(project: Path) -> None:
+    lazy = "  - {name: lazy, expect: {messages: [0s hello, by 8d nudge], outcome: completed}}\n"
+    verdicts = run(project, lazy)
+    rules = load_configuration(project / "config/kaskad.yaml", {}).rules
+    assert list(journey_coverage_lines(journey_coverage(verdicts, rules))) == [
+        "trek  1 test(s), 3 of 4 steps done, 1 of 2 ways taken",
+        "      never done: 2 › then › 1",
+        "      never taken: 2 › then",
+    ]
+    ran = "{then: [{at: 1d, event: {type: mile, data: {goal: g1}}}]}"
+    busy = f"  - {{name: busy, given: {ran}, expect: {{outcome: completed}}}}\n"
+    (found,) = journey_coverage(run(project, lazy + busy), rules)
+    assert (found.tests, found.never_done, found.never_taken) == (2, (), ())
+    assert list(journey_coverage_lines(journey_coverage([], rules))) == ["trek  no test"]
+    assert journey_coverage([], rules, only_tested=True) == []
+
+
+def test_a_journey_and_a_policy_of_one_name_are_covered_apart(project: Path) -> None:
+    (project / "config/policies/trek.yaml").write_text(POLICY.format(name="trek"))
+    verdicts = run(project, "  - {name: lazy, expect: {outcome: completed}}\n")
+    rules = load_configuration(project / "config/kaskad.yaml", {}).rules
+    assert {one.policy: one.tests for one in coverage(verdicts, rules)}["trek"] == 0
