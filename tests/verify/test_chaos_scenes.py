@@ -20,10 +20,11 @@ from tests.verify.chaos import settings
 from tests.verify.chaos.checker import Report, check, died
 from tests.verify.chaos.faults import KILL, PAUSE, Journal
 from tests.verify.chaos.ledger import Ledger, Stop
-from tests.verify.chaos.load import FRESH_FROM, event
+from tests.verify.chaos.load import FRESH_FROM
 from tests.verify.chaos.processes import Worker
 from tests.verify.chaos.run import Plan, installation
 from tests.verify.chaos.stack import Stack
+from tests.verify.chaos.tours import event
 from tests.verify.chaos.witnesses import Witnesses, seconds, witnesses
 
 pytestmark = [

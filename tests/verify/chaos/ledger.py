@@ -38,6 +38,42 @@ class Stop:
     event: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What was said of a tour: it was asked about, left or bought. It was published at some time from
+    ``first_at`` (the first try) to ``at`` (the answer), UTC seconds.
+    """
+
+    kind: str
+    first_at: float
+    at: float
+
+
+@dataclass(slots=True)
+class Tour:
+    """
+    One accepted start of a journey. ``journeys`` are the ids that answers gave, to this start and
+    to later ones with the same key.
+    """
+
+    key: str
+    recipient: str
+    event: str
+    journeys: set[str] = field(default_factory=set)
+    said: list[Said] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Trigger:
+    """One accepted trigger of a digest; ``messages`` are the ids that answers gave."""
+
+    number: int
+    recipient: str
+    topic: str
+    messages: set[str] = field(default_factory=set)
+
+
 @dataclass(slots=True)
 class Ledger:
     """
@@ -49,6 +85,8 @@ class Ledger:
     stops: list[Stop] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    tours: dict[str, Tour] = field(default_factory=dict)
+    triggers: dict[int, Trigger] = field(default_factory=dict)
     repeats: int = 0
     lags: list[tuple[float, float]] = field(default_factory=list)
     """The time the stand-ins took to answer a trivial request: ``(at, seconds)``."""
@@ -60,6 +98,8 @@ class Ledger:
         return {
             "events": [asdict(event) for event in self.events.values()],
             "stops": [asdict(stop) for stop in self.stops],
+            "tours": [asdict(tour) for tour in self.tours.values()],
+            "triggers": [asdict(trigger) for trigger in self.triggers.values()],
             "answers": dict(self.answers),
             "wrong": self.wrong,
             "repeats": self.repeats,

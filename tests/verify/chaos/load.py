@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaError
 from tests.verify.chaos import settings
 from tests.verify.chaos.ledger import Ledger, Stop
 from tests.verify.chaos.stack import Stack
+from tests.verify.chaos.tours import Tours, event
 
-SOURCE = "chaos"
 RETRY_SECONDS = 0.1
 PROBE_SECONDS = 0.1
 WATCH_SECONDS = 0.5
@@ -29,6 +29,8 @@ FRESH_FROM = 1_000_000
 """Recipients from this number on appear for one purpose only."""
 KINDS = ("order", "promo", "code")
 SHARES = (45, 42, 13)
+TOURS_SHARE = 50
+"""One tour begins beside so many other events, as many experiments and half as many digests."""
 
 
 class Load:
@@ -39,6 +41,7 @@ class Load:
 
     def __init__(self, place: Stack, ledger: Ledger, seed: int, rate: float) -> None:
         self.place, self.ledger, self.rate = place, ledger, rate
+        self._seed = seed
         self._chance = random.Random(seed)
         self._numbers = iter(range(1, 10_000_000))
         self._fresh = iter(range(FRESH_FROM, 9_000_000))
@@ -50,7 +53,10 @@ class Load:
     async def start(self) -> None:
         if self.place.broker is not None:
             self._producer = await opened(self.place.broker.address)
+        broker = self._any_topic if self._producer is not None else None
+        tours = Tours(self._accepted, broker, self.ledger, self._seed, self.rate / TOURS_SHARE)
         self._running = [
+            asyncio.create_task(tours.run(self._stopping)),
             asyncio.create_task(self._publish()),
             asyncio.create_task(self._probe()),
             asyncio.create_task(self._watch()),
@@ -137,29 +143,40 @@ class Load:
 
     async def _http(self, given: dict[str, Any], policy: str) -> str:
         """Publish over HTTP; the message's id."""
-        answer: dict[str, Any] = {}
-        await self._until_answered("/v1/events", given, (202,), answer)
-        message = str(answer["results"][0]["messages"][0])
+        message = str((await self._accepted(given))["messages"][0])
         self.ledger.took(
             given["id"], policy, given["data"]["recipient"]["id"], time.time(), "http", message
         )
         return message
 
+    async def _accepted(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Publish over HTTP; the event's result."""
+        answer: dict[str, Any] = {}
+        await self._until_answered("/v1/events", given, (202,), answer)
+        result: dict[str, Any] = answer["results"][0]
+        return result
+
     async def _kafka(self, given: dict[str, Any], policy: str) -> str:
         """Publish to Kafka under any key; accepted once the broker has it."""
-        assert self._producer is not None
-        topic = "urgent" if policy == "code" else "events"
-        key = str(self._chance.randrange(1000)).encode()
-        while True:
-            try:
-                await self._producer.send_and_wait(topic, json.dumps(given).encode(), key=key)
-                break
-            except (KafkaError, OSError):
-                await asyncio.sleep(RETRY_SECONDS)
+        await self._to_broker("urgent" if policy == "code" else "events", given)
         self.ledger.took(
             given["id"], policy, given["data"]["recipient"]["id"], time.time(), "kafka"
         )
         return ""
+
+    async def _any_topic(self, given: dict[str, Any]) -> None:
+        await self._to_broker("events", given)
+
+    async def _to_broker(self, topic: str, given: dict[str, Any]) -> None:
+        """Under any key, until the broker has it."""
+        assert self._producer is not None
+        key = str(self._chance.randrange(1000)).encode()
+        while True:
+            try:
+                await self._producer.send_and_wait(topic, json.dumps(given).encode(), key=key)
+                return
+            except (KafkaError, OSError):
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _until_answered(
         self, path: str, body: Any, good: tuple[int, ...], into: dict[str, Any] | None = None
@@ -216,17 +233,6 @@ class Load:
             )
             self.ledger.ready.append((time.time(), sum(ready)))
             await asyncio.sleep(WATCH_SECONDS)
-
-
-def event(id: str, type: str, person: int, number: int) -> dict[str, Any]:
-    recipient = {"id": f"p-{person}", "phone": settings.phone(person), "locale": "uk"}
-    return {
-        "specversion": "1.0",
-        "id": id,
-        "source": SOURCE,
-        "type": type,
-        "data": {"n": number, "recipient": recipient},
-    }
 
 
 async def opened(address: str) -> AIOKafkaProducer:

@@ -19,10 +19,13 @@ from aiokafka import AIOKafkaConsumer
 
 from tests.support.postgres import Server
 from tests.verify.chaos.checker import TERMINAL, Report, check
+from tests.verify.chaos.counts import counted
 from tests.verify.chaos.faults import Fault, Faults, Journal, drawn, rolling_restart
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
+from tests.verify.chaos.stored import Stored, of_postgres, of_sqlite
+from tests.verify.chaos.tours_checker import ENDS, Told, check_tours
 from tests.verify.chaos.witnesses import Witnesses, witnesses
 from tests.verify.kafka_broker import Broker
 
@@ -105,14 +108,17 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
         seen = witnesses(ledger, place.accepted(), messages, journal)
         report = check(seen)
         report.add("a rolling restart left something unknown", unknown_since(seen, restarted_at))
-        if place.broker is not None:
-            ended = await terminal_on_topic(place.broker.address)
+        ends = await ends_on_topic(place.broker.address) if place.broker is not None else None
+        if ends is not None:
             missing = [
                 id
                 for id, message in seen.messages.items()
-                if message["status"] in TERMINAL and id not in ended
+                if message["status"] in TERMINAL and not ends.get(id)
             ]
             report.add("P1 an end that no status event reported", missing)
+        runs, accepted = [run async for run in place.journeys()], place.accepted()
+        told = Told(seen, accepted, runs, await stored_in(place), ends)
+        check_tours(told, await counted(place.workers[0].config, place.get), report)
         summarise(report, seen, place)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
         keep(folder, seen, table(plan, report))
@@ -121,14 +127,19 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
 
 async def settled(place: Stack, ledger: Ledger) -> None:
     """
-    Return when every accepted event has its message and every message has ended, or when that takes
-    too long.
+    Return when every accepted event has its message or its journey and all of these have ended, or
+    when that takes too long.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
-        if await place.open_messages() == 0:
-            known = {message["event"]["id"] async for message in place.messages()}
-            if ledger.events.keys() <= known:
+        # journeys first: when none runs any more, none sends another message
+        if await place.running_journeys() == 0 and await place.open_messages() == 0:
+            messages = [message async for message in place.messages()]
+            events = {message["event"]["id"] for message in messages}
+            began = {run["key"] async for run in place.journeys()}
+            gathered = sum(one["digest"]["events"] for one in messages if one["digest"])
+            known = ledger.events.keys() <= events and ledger.tours.keys() <= began
+            if known and len(ledger.triggers) <= gathered:
                 return
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -166,20 +177,27 @@ def stamp(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
-async def terminal_on_topic(address: str) -> set[str]:
-    """The messages whose end was published to the topic of status events."""
+async def ends_on_topic(address: str) -> dict[str, set[str]]:
+    """The ends that were published to the topic of status events, by message and journey."""
     consumer = AIOKafkaConsumer(
         "kaskad.statuses", bootstrap_servers=address, auto_offset_reset="earliest"
     )
     await consumer.start()
-    ended = set()
+    ended: dict[str, set[str]] = {}
     while records := await consumer.getmany(timeout_ms=4_000):
         for record in (one for found in records.values() for one in found):
             body = json.loads(record.value or b"{}")
-            if str(body["type"]).rpartition(".")[2] in TERMINAL:
-                ended.add(body["subject"])
+            if (status := str(body["type"]).rpartition(".")[2]) in TERMINAL | ENDS:
+                ended.setdefault(body["subject"], set()).add(status)
     await consumer.stop()
     return ended
+
+
+async def stored_in(place: Stack) -> Stored:
+    """The rows of an installation's store."""
+    if place.postgres is not None:
+        return await of_postgres(place.store)
+    return of_sqlite(place.folder / "kaskad.db")
 
 
 def summarise(report: Report, seen: Witnesses, place: Stack) -> None:

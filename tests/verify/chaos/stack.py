@@ -21,7 +21,7 @@ import aiohttp
 from orchestrator.sandbox import Accounts
 from tests.support.ports import free_port
 from tests.support.postgres import Server
-from tests.verify.chaos import settings
+from tests.verify.chaos import settings, tours
 from tests.verify.chaos.processes import Worker, answers, spawn, tail
 from tests.verify.kafka_broker import Broker
 
@@ -69,16 +69,16 @@ class Stack:
         )
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.public_url = f"http://127.0.0.1:{self.balancer_port}"
+        self.store = "sqlite:///./kaskad.db"
         self.exits: list[Exit] = []
         self.start_seconds = 0.0
         self._beside: list[subprocess.Popen[bytes]] = []
         self._supervisor: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Stack:
-        store = "sqlite:///./kaskad.db"
         if self.postgres is not None:
-            store = await asyncio.to_thread(self.postgres.create_database)
-        self._write(store)
+            self.store = await asyncio.to_thread(self.postgres.create_database)
+        self._write(self.store)
         beside, ports = "tests.verify.chaos", [str(worker.port) for worker in self.workers]
         standins = [
             "-m",
@@ -159,6 +159,7 @@ class Stack:
             templates.mkdir(parents=True)
             for channel in settings.CHANNELS[name]:
                 (templates / f"{channel}.text.j2").write_text(settings.TEXT)
+        tours.write(self.folder)
 
     async def _supervise(self) -> None:
         while True:
@@ -213,14 +214,27 @@ class Stack:
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """Every message there is, newest first."""
+        async for message in self._pages("/v1/messages"):
+            yield message
+
+    async def journeys(self) -> AsyncIterator[dict[str, Any]]:
+        """Every journey there is, newest first."""
+        async for run in self._pages("/v1/journeys"):
+            yield run
+
+    async def _pages(self, path: str) -> AsyncIterator[dict[str, Any]]:
         params = {"limit": str(PAGE)}
         while True:
-            page = await self.get("/v1/messages", params)
-            for message in page["items"]:
-                yield message
+            page = await self.get(path, params)
+            for item in page["items"]:
+                yield item
             if page["next_cursor"] is None:
                 return
             params["cursor"] = page["next_cursor"]
+
+    async def running_journeys(self) -> int:
+        """The number of journeys that have not ended, up to one page."""
+        return len((await self.get("/v1/journeys", {"status": "running"}))["items"])
 
     async def open_messages(self) -> int:
         """The number of messages that have not ended, up to one page of each status."""
