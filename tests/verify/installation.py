@@ -179,6 +179,13 @@ class Installation:
         """
         The message's id once the event is accepted; None where nobody answered, so nobody knows.
         """
+        result = await self.accept(event)
+        return str(result["messages"][0]) if result is not None else None
+
+    async def accept(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """
+        The event's result once it is accepted; None where nobody answered, so nobody knows.
+        """
         headers = {"content-type": "application/cloudevents+json"}
         try:
             async with self.session.post(
@@ -186,15 +193,32 @@ class Installation:
             ) as answer:
                 body = await answer.json()
                 assert answer.status == 202, body
-                return str(body["results"][0]["messages"][0])
+                result: dict[str, Any] = body["results"][0]
+                return result
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
             return None
 
     async def message(self, id: str) -> dict[str, Any]:
-        async with self.session.get(f"{self.url}/v1/messages/{id}") as answer:
-            found: dict[str, Any] = await answer.json()
+        found: dict[str, Any] = await self.get(f"/v1/messages/{id}")
+        return found
+
+    async def get(self, path: str) -> Any:
+        """The JSON of a path of the API."""
+        async with self.session.get(f"{self.url}{path}") as answer:
+            found = await answer.json()
             assert answer.status == 200, found
             return found
+
+    async def pages(self, path: str) -> list[dict[str, Any]]:
+        """Everything that a path of the API lists, page after page."""
+        items: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = await self.get(f"{path}?limit=1000{cursor}")
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            cursor = f"&cursor={page['next_cursor']}"
 
     def accepted(self) -> list[dict[str, Any]]:
         """Everything that the stand-ins took, in their own words."""

@@ -11,6 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.verify.chaos import settings, tours
+from tests.verify.chaos.checker import Report
+from tests.verify.chaos.counts import counted
+from tests.verify.chaos.faults import Journal
+from tests.verify.chaos.ledger import Ledger
+from tests.verify.chaos.stored import of_sqlite
+from tests.verify.chaos.told import Told
+from tests.verify.chaos.tours_checker import check_tours
+from tests.verify.chaos.witnesses import witnesses
 from tests.verify.installation import Installation
 
 pytestmark = pytest.mark.verify
@@ -30,9 +39,10 @@ cascade:
     wait: {delivered: 8s}
 """
 TEMPLATES = {
-    "kills/viber.text.j2": "Привіт, {{ event.n }}",
-    "kills/sms.text.j2": "Код {{ event.n }}",
+    "kills/viber.text.j2": f"{settings.TEXT}: привіт",
+    "kills/sms.text.j2": f"{settings.TEXT}: код",
 }
+TOURS_RATE = 0.4
 SCRIPT = {
     "providers": {
         "infobip": {
@@ -64,15 +74,18 @@ class Publisher:
         self.accepted: dict[str, set[str]] = {}
         self.stopping = False
 
+    async def until_accepted(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The event's result."""
+        while True:
+            if (result := await self.place.accept(given)) is not None:
+                return result
+            await asyncio.sleep(0.05)
+
     async def run(self, worker: int, workers: int) -> None:
         number = 1_000_000 + worker
         while not self.stopping:
             given = event(number)
-            message = None
-            while message is None:
-                message = await self.place.publish(given)
-                if message is None:
-                    await asyncio.sleep(0.05)
+            message = (await self.until_accepted(given))["messages"][0]
             self.accepted.setdefault(given["id"], set()).add(message)
             number += workers
             await asyncio.sleep(0.02)
@@ -81,19 +94,25 @@ class Publisher:
 async def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     print(f"\nseed {SEED}, {KILLS} kills")
+    ledger, stopping = Ledger(), asyncio.Event()
     async with Installation(tmp_path, {"kills": POLICY}, TEMPLATES) as place:
+        tours.write(tmp_path)
         await place.script(SCRIPT)
         await place.start()
         publisher = Publisher(place)
         workers = [asyncio.create_task(publisher.run(number, 4)) for number in range(4)]
+        lasting = tours.Tours(publisher.until_accepted, None, ledger, SEED, TOURS_RATE)
+        workers.append(asyncio.create_task(lasting.run(stopping)))
         for _ in range(KILLS):
             await asyncio.sleep(chance.uniform(0.05, 1.5))
             place.kill()
             await place.start()
         publisher.stopping = True
+        stopping.set()
         await asyncio.gather(*workers)
         messages = await settled(place, publisher)
         check(place, publisher, messages)
+        await check_what_lasts(place, ledger)
         assert await place.drain() == 0
 
 
@@ -138,3 +157,30 @@ def check(place: Installation, publisher: Publisher, messages: list[dict[str, An
         assert len({attempt["step"] for attempt in sent}) == len(sent), (
             f"a step sent twice: {message}"
         )
+
+
+async def check_what_lasts(place: Installation, ledger: Ledger) -> None:
+    """
+    Every promise about journeys, digests and the experiment, once all of them have ended, and that
+    the reports count what the store has.
+    """
+    for _ in range(120):
+        open_ones = [
+            one
+            for path in ("journeys?status=running", "messages?status=accepted")
+            for one in (await place.get(f"/v1/{path}"))["items"]
+        ]
+        open_ones += (await place.get("/v1/messages?status=running"))["items"]
+        if not open_ones:
+            break
+        await asyncio.sleep(1)
+    messages = await place.pages("/v1/messages")
+    seen = witnesses(ledger, place.accepted(), messages, Journal())
+    runs = await place.pages("/v1/journeys")
+    told = Told(seen, place.accepted(), runs, of_sqlite(place.folder / "kaskad.db"))
+    report = Report()
+    check_tours(told, await counted(place.config, place.get), report)
+    print("\n".join(f"{name}: {found}" for name, found in report.figures.items()))
+    assert ledger.tours, "no journey began: this run proves nothing"
+    assert ledger.triggers, "no digest was triggered: this run proves nothing"
+    assert not report.broken, "\n".join(report.broken)

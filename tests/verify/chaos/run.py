@@ -25,7 +25,8 @@ from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
 from tests.verify.chaos.stored import Stored, of_postgres, of_sqlite
-from tests.verify.chaos.tours_checker import ENDS, Told, check_tours
+from tests.verify.chaos.told import Told
+from tests.verify.chaos.tours_checker import ENDS, check_tours
 from tests.verify.chaos.witnesses import Witnesses, witnesses
 from tests.verify.kafka_broker import Broker
 

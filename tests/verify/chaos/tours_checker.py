@@ -8,25 +8,26 @@ to, which way a journey has to go and which arm a person has are computed anew.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import itertools
-import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.verify.chaos import tours
 from tests.verify.chaos.checker import DEADLINE_GRACE_SECONDS, Report
 from tests.verify.chaos.counts import Counted
-from tests.verify.chaos.ledger import Said, Tour
-from tests.verify.chaos.stored import Stored
+from tests.verify.chaos.digests_checker import (
+    gathered_twice,
+    miscounted,
+    other_arms,
+    out_of_window,
+    ungathered,
+)
+from tests.verify.chaos.ledger import Said
+from tests.verify.chaos.told import ALREADY_WRITTEN_SECONDS, Told
 from tests.verify.chaos.witnesses import (
     START_WITHIN_SECONDS,
     TAKEN,
-    Witnesses,
     seconds,
 )
 
@@ -56,61 +57,7 @@ SENDS = {
 }
 WAITS = {"1": tours.HELLO_SECONDS, "4.steps.0#1": tours.ROUND_SECONDS}
 WAITS |= {"4.steps.0#2": tours.ROUND_SECONDS}
-OF_TOUR, OF_DIGEST, OF_ARM = (re.compile(text) for text in (r" t=(\S+)", r" of=(\S*)", r" a=(\S+)"))
-OF_POLICY = re.compile(r"w=(\S+)")
-ALREADY_WRITTEN_SECONDS = 0.002
-"""Times are cut to a millisecond."""
-
-
-@dataclass(slots=True)
-class Told:
-    """
-    Everything that is known of what lasts: ``seen`` are the witnesses of messages, ``lines`` the
-    stand-ins' record, ``runs`` the journeys as the API lists them, ``stored`` the store's rows.
-    ``ends`` are the ends that status events reported, by journey; None where there is no sink.
-    """
-
-    seen: Witnesses
-    lines: list[dict[str, Any]]
-    runs: list[dict[str, Any]]
-    stored: Stored
-    ends: Mapping[str, set[str]] | None = None
-    sent: dict[str, list[str]] = field(default_factory=dict)
-    """The messages of each journey in the store, the oldest first."""
-
-    def __post_init__(self) -> None:
-        for id, message in sorted(self.stored.messages.items()):
-            if message.get("journey"):
-                self.sent.setdefault(message["journey"], []).append(id)
-
-    @property
-    def tours(self) -> dict[tuple[str, str], Tour]:
-        """The accepted starts by recipient and key."""
-        return {(one.recipient, one.key): one for one in self.seen.ledger.tours.values()}
-
-    def steps(self, run: str) -> list[str]:
-        """The steps that a journey's history says were carried out."""
-        row = self.stored.journeys.get(run, {"lines": ()})
-        return [step for line in row["lines"] for step in line.get("steps", ())]
-
-    def effects(self, run: str, kind: str) -> list[dict[str, Any]]:
-        row = self.stored.journeys.get(run, {"lines": ()})
-        return [
-            effect
-            for line in row["lines"]
-            for effect in line.get("effects", ())
-            if effect["kind"] == kind
-        ]
-
-    def at_step(self, run: str, step: str) -> float | None:
-        """When a step was carried out, UTC seconds."""
-        for line in self.stored.journeys.get(run, {"lines": ()})["lines"]:
-            if step in line.get("steps", ()):
-                return float(line["at"]) / 1000
-        return None
-
-    def of_policy(self, name: str) -> dict[str, dict[str, Any]]:
-        return {id: one for id, one in self.stored.messages.items() if one["policy"] == name}
+OF_TOUR, OF_POLICY = re.compile(r" t=(\S+)"), re.compile(r" w=(\S+)")
 
 
 def check_tours(told: Told, counted: Counted, report: Report) -> None:
@@ -251,6 +198,8 @@ def wrong_ways(
     told: Told, run: str, steps: Sequence[str], messages: list[dict[str, Any]]
 ) -> Iterator[str]:
     """The branch by what became of the greeting, the other by whether it was asked in time."""
+    if not messages:
+        return
     if "2.0.0" in steps and messages[0]["status"] != "succeeded":
         yield f"went the way of who was reached; the greeting is {messages[0]['status']}"
     finished, reached = messages[0]["finished_at"], messages[0]["reached_at"]
@@ -259,7 +208,7 @@ def wrong_ways(
     since = told.at_step(run, "3")
     if since is None:
         return
-    asked = [one for one in said_of(told, run) if one.kind == "asked"]
+    asked = [one for one in told.said(run) if one.kind == "asked"]
     until = since + tours.ASKED_SECONDS
     if "3.then.0" in steps and not any(one.first_at <= until and one.at >= since for one in asked):
         yield f"went the way of who asked, from {since} to {until}: {asked}"
@@ -267,17 +216,11 @@ def wrong_ways(
         yield f"went the way of who did not ask, from {since} to {until}: {asked}"
 
 
-def said_of(told: Told, run: str) -> list[Said]:
-    row = told.stored.journeys[run]
-    tour = told.tours.get((row["recipient"], row["key"]))
-    return tour.said if tour is not None else []
-
-
 def went_on(told: Told) -> Iterator[str]:
     """Whoever has left or bought by the answer of a process gets nothing more, from any process."""
     for run in told.runs:
         id, row = run["id"], told.stored.journeys.get(run["id"])
-        ends = [one for one in said_of(told, id) if one.kind in ENDED_BY] if row else []
+        ends = [one for one in told.said(id) if one.kind in ENDED_BY] if row else []
         said = {ENDED_BY[one.kind] for one in ends}
         if run["status"] in ENDED_BY.values() and run["status"] not in said:
             yield f"{id} is {run['status']}, and nothing was said that ends it so: {ends}"
@@ -308,135 +251,3 @@ def sent_after(told: Told, run: str, end: Said) -> Iterator[str]:
             continue
         if not told.seen.woken(end.at + START_WITHIN_SECONDS, record.at):
             yield f"taken at {record.at:.3f}: {record}"
-
-
-# -- digests
-
-
-def held(told: Told) -> dict[int, list[str]]:
-    """The messages that each trigger is in, by the store."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for id, numbers in gathered(told).items():
-        for number in numbers:
-            found[number].append(id)
-    return found
-
-
-def gathered(told: Told) -> dict[str, list[int]]:
-    """The triggers of each digest: the one that opened it, and those that joined."""
-    digests = told.of_policy(tours.DIGEST_POLICY)
-    return {
-        id: [
-            int(one["event_id"].rpartition("-")[2]),
-            *(int(data["n"]) for data in told.stored.joined.get(id, ())),
-        ]
-        for id, one in digests.items()
-    }
-
-
-def ungathered(told: Told) -> Iterator[str]:
-    found = held(told)
-    for number, trigger in told.seen.ledger.triggers.items():
-        if not found.get(number):
-            yield f"{trigger} was accepted and is in no message"
-    counted = sum(
-        message["digest"]["events"] + message["digest"]["more"]
-        for message in told.seen.messages.values()
-        if message["digest"] is not None
-    )
-    stored = sum(len(messages) for messages in found.values())
-    if counted != stored:
-        yield f"the API counts {counted} events of digests, the store has {stored}"
-
-
-def gathered_twice(told: Told) -> Iterator[str]:
-    triggers, inside = told.seen.ledger.triggers, gathered(told)
-    for number, messages in held(told).items():
-        trigger = triggers.get(number)
-        if trigger is None:
-            yield f"{number} is in {messages} and was never accepted"
-        elif len(messages) > 1 or not trigger.messages <= set(messages):
-            yield f"{trigger} is in {messages}"
-        elif told.stored.messages[messages[0]]["recipient"] != trigger.recipient:
-            yield f"{trigger} is in {messages} of somebody else"
-    for record, text in texts(told, OF_DIGEST):
-        numbers = [int(number) for number in text.split(".") if number]
-        if numbers != inside.get(record):
-            yield f"{record} was taken with {numbers}, the store has {inside.get(record)}"
-
-
-def out_of_window(told: Told) -> Iterator[str]:
-    """A digest starts when its window ends, and only then does the next one of its kind open."""
-    triggers = told.seen.ledger.triggers
-    by_place: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for id, numbers in gathered(told).items():
-        message, topics = (
-            told.seen.messages.get(id),
-            {triggers[number].topic for number in numbers if number in triggers},
-        )
-        if message is None or len(topics) != 1:
-            yield f"{id} is not there, or of topics {sorted(topics)}"
-            continue
-        by_place[message["recipient"], topics.pop()].append(message)
-        starts, created = seconds(message["starts_at"]), seconds(message["created_at"])
-        if abs(starts - created - tours.WINDOW_SECONDS) > ALREADY_WRITTEN_SECONDS:
-            yield f"{id} gathers from {message['created_at']} to {message['starts_at']}"
-        for attempt in message["attempts"]:
-            if attempt["times"]["intent"] < message["starts_at"]:
-                yield f"{id}: {message['starts_at']}, intent {attempt['times']['intent']}"
-    for place, messages in by_place.items():
-        messages.sort(key=lambda one: str(one["created_at"]))
-        for one, other in itertools.pairwise(messages):
-            if other["created_at"] < one["starts_at"]:
-                yield f"{place}: {one['id']} starts {one['starts_at']}; {other['id']} opened before"
-
-
-# -- experiments
-
-
-def arm_of(pepper: bytes, person: str) -> str:
-    """The arm of a person, as docs/experiments.md says it: a keyed hash, stretched by weights."""
-
-    def distance(arm: str) -> float:
-        text = f"experiment\0{tours.EXPERIMENT}/{arm}/{person}"
-        digest = hmac.new(pepper, text.encode(), hashlib.sha256).hexdigest()
-        share = (int(digest[:13], 16) + 0.5) / 16**13
-        return -math.log(share) / tours.ARMS[arm]
-
-    return min(tours.ARMS, key=distance)
-
-
-def other_arms(told: Told) -> Iterator[str]:
-    messages = told.of_policy(tours.TONE_POLICY)
-    for id, message in messages.items():
-        arm = arm_of(told.stored.pepper, message["recipient"])
-        if message.get("arm") != arm:
-            yield f"{id} of {message['recipient']} has {message.get('arm')}, the hash gives {arm}"
-    for record, arm in texts(told, OF_ARM):
-        if arm != messages.get(record, {}).get("arm"):
-            yield f"{record} was taken as {arm}; {messages.get(record, {}).get('arm')} is stored"
-
-
-def texts(told: Told, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """What the texts that were taken say of something, with their messages."""
-    for line in told.lines:
-        text = line["content"]["text"]
-        if (found := pattern.search(text)) is not None:
-            yield text.split()[0].removeprefix("m="), found[1]
-
-
-def miscounted(counted: Counted, told: Told) -> Iterator[str]:
-    """Where what was counted differs from what a scan of the store finds, in words."""
-    verified, stored = counted.verified, told.stored
-    yield from (str(one) for one in verified["differences"])
-    yield from (f"day {day} was not compared" for day in verified["busy"])
-    if verified["messages"] != len(stored.messages):
-        yield f"{verified['messages']} messages compared, {len(stored.messages)} stored"
-    by_status = Counter(row["status"] for row in stored.journeys.values())
-    if by_status != counted.journeys:
-        yield f"journeys counted {dict(counted.journeys)}, stored {dict(by_status)}"
-    toned = told.of_policy(tours.TONE_POLICY).values()
-    met = {(str(one.get("arm")), one["recipient"]) for one in toned}
-    people = Counter(arm for arm, _ in met)
-    if people != Counter(counted.people):
-        yield f"people by arm counted {counted.people}, in messages {dict(people)}"
