@@ -20,7 +20,7 @@ from tests.verify.chaos.ledger import Ledger, Said, Tour, Trigger
 from tests.verify.chaos.processes import ROOT
 from tests.verify.chaos.run import stamp
 from tests.verify.chaos.stored import QUERIES, Stored, stored_of
-from tests.verify.chaos.told import Told
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import check_tours
 from tests.verify.chaos.witnesses import witnesses
 
@@ -156,7 +156,7 @@ class Tale:
         people = {str(arm): 1 for arm in met}
         counted = Counted(verified, by_status + self.journeys_more, people | self.people)
         report = Report()
-        check_tours(Told(seen, self.lines, self.runs, self.stored, self.ends), counted, report)
+        check_tours(Known(seen, self.lines, self.runs, self.stored, self.ends), counted, report)
         return {words.partition(":")[0] for words in report.broken}
 
 

@@ -17,7 +17,7 @@ from tests.verify.chaos.counts import counted
 from tests.verify.chaos.faults import Journal
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.stored import of_sqlite
-from tests.verify.chaos.told import Told
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import check_tours
 from tests.verify.chaos.witnesses import witnesses
 from tests.verify.installation import Installation
@@ -114,7 +114,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: 
         await asyncio.gather(*workers)
         messages = await settled(place, publisher)
         check(place, publisher, messages)
-        await check_what_lasts(place, ledger)
+        await check_tours_and_digests(place, ledger)
         assert await place.drain() == 0
 
 
@@ -163,7 +163,7 @@ def check(place: Installation, publisher: Publisher, messages: list[dict[str, An
         )
 
 
-async def check_what_lasts(place: Installation, ledger: Ledger) -> None:
+async def check_tours_and_digests(place: Installation, ledger: Ledger) -> None:
     """
     Every promise about journeys, digests and the experiment, once all of them have ended, and that
     the reports count what the store has.
@@ -181,9 +181,9 @@ async def check_what_lasts(place: Installation, ledger: Ledger) -> None:
     messages = await place.pages("/v1/messages")
     seen = witnesses(ledger, place.accepted(), messages, Journal())
     runs = await place.pages("/v1/journeys")
-    told = Told(seen, place.accepted(), runs, of_sqlite(place.folder / "kaskad.db"))
+    known = Known(seen, place.accepted(), runs, of_sqlite(place.folder / "kaskad.db"))
     report = Report()
-    check_tours(told, await counted(place.config, place.get), report)
+    check_tours(known, await counted(place.config, place.get), report)
     print("\n".join(f"{name}: {found}" for name, found in report.figures.items()))
     assert ledger.tours, "no journey began: this run proves nothing"
     assert ledger.triggers, "no digest was triggered: this run proves nothing"

@@ -25,7 +25,7 @@ from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
 from tests.verify.chaos.stored import Stored, of_postgres, of_sqlite
-from tests.verify.chaos.told import Told
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import ENDS, check_tours
 from tests.verify.chaos.witnesses import Witnesses, witnesses
 from tests.verify.kafka_broker import Broker
@@ -118,8 +118,8 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
             ]
             report.add("P1 an end that no status event reported", missing)
         runs, accepted = [run async for run in place.journeys()], place.accepted()
-        told = Told(seen, accepted, runs, await stored_in(place), ends)
-        check_tours(told, await counted(place.workers[0].config, place.get), report)
+        known = Known(seen, accepted, runs, await stored_in(place), ends)
+        check_tours(known, await counted(place.workers[0].config, place.get), report)
         summarise(report, seen, place)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
         keep(folder, seen, table(plan, report))

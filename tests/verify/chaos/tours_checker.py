@@ -24,7 +24,7 @@ from tests.verify.chaos.digests_checker import (
     ungathered,
 )
 from tests.verify.chaos.ledger import Said
-from tests.verify.chaos.told import ALREADY_WRITTEN_SECONDS, Told
+from tests.verify.chaos.known import ALREADY_WRITTEN_SECONDS, Known
 from tests.verify.chaos.witnesses import (
     START_WITHIN_SECONDS,
     TAKEN,
@@ -60,43 +60,43 @@ WAITS |= {"4.steps.0#2": tours.ROUND_SECONDS}
 OF_TOUR, OF_POLICY = re.compile(r" t=(\S+)"), re.compile(r" w=(\S+)")
 
 
-def check_tours(told: Told, counted: Counted, report: Report) -> None:
+def check_tours(known: Known, counted: Counted, report: Report) -> None:
     """Every promise about journeys, digests and experiments, and the figures."""
-    report.add("P1 a start without its one journey", unbegun(told))
-    report.add("P1 a journey that did not end once", unended(told))
-    report.add("P1 a trigger in no digest", ungathered(told))
-    report.add("P2 a step of a journey done twice", repeated(told))
-    report.add("P2 a trigger in two digests", gathered_twice(told))
-    report.add("P3 a journey out of order", out_of_order(told))
-    report.add("P3 a digest out of its window", out_of_window(told))
-    report.add("P4 a journey went on after its end", went_on(told))
-    report.add("P6 another arm than the person's", other_arms(told))
-    report.add("P6 counts that are not those of a scan", miscounted(counted, told))
-    report.figures["journeys by status"] = dict(Counter(run["status"] for run in told.runs))
-    digests = told.of_policy(tours.DIGEST_POLICY)
+    report.add("P1 a start without its one journey", unbegun(known))
+    report.add("P1 a journey that did not end once", unended(known))
+    report.add("P1 a trigger in no digest", ungathered(known))
+    report.add("P2 a step of a journey done twice", repeated(known))
+    report.add("P2 a trigger in two digests", gathered_twice(known))
+    report.add("P3 a journey out of order", out_of_order(known))
+    report.add("P3 a digest out of its window", out_of_window(known))
+    report.add("P4 a journey went on after its end", went_on(known))
+    report.add("P6 another arm than the person's", other_arms(known))
+    report.add("P6 counts that are not those of a scan", miscounted(counted, known))
+    report.figures["journeys by status"] = dict(Counter(run["status"] for run in known.runs))
+    digests = known.of_policy(tours.DIGEST_POLICY)
     report.figures["digests, and their triggers"] = (
-        f"{len(digests)}, {len(told.seen.ledger.triggers)}"
+        f"{len(digests)}, {len(known.seen.ledger.triggers)}"
     )
-    arms = Counter(one.get("arm") for one in told.of_policy(tours.TONE_POLICY).values())
+    arms = Counter(one.get("arm") for one in known.of_policy(tours.TONE_POLICY).values())
     report.figures["messages by arm"] = dict(arms)
 
 
 # -- journeys
 
 
-def unbegun(told: Told) -> Iterator[str]:
+def unbegun(known: Known) -> Iterator[str]:
     """
     Whatever repeats a start, and whatever comes later with its key: one journey, the same for the
     API, the store and whoever was answered.
     """
     listed: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for run in told.runs:
+    for run in known.runs:
         listed[run["recipient"], run["key"]].append(run["id"])
     stored: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for id, row in told.stored.journeys.items():
+    for id, row in known.stored.journeys.items():
         stored[row["recipient"], row["key"]].append(id)
-    for place in told.tours.keys() | listed.keys() | stored.keys():
-        tour = told.tours.get(place)
+    for place in known.tours.keys() | listed.keys() | stored.keys():
+        tour = known.tours.get(place)
         ids = sorted(listed[place])
         if tour is None:
             yield f"{place}: journeys {ids}, stored {stored[place]}, and no accepted start"
@@ -107,40 +107,40 @@ def unbegun(told: Told) -> Iterator[str]:
             )
 
 
-def unended(told: Told) -> Iterator[str]:
-    for run in told.runs:
-        id, row = run["id"], told.stored.journeys.get(run["id"])
+def unended(known: Known) -> Iterator[str]:
+    for run in known.runs:
+        id, row = run["id"], known.stored.journeys.get(run["id"])
         if run["status"] not in ENDS or row is None:
             yield f"{id} is still {run['status']}, stored {row and row['status']}"
             continue
-        said = [one["what"].rpartition(".")[2] for one in told.effects(id, "EmitJourneyStatus")]
+        said = [one["what"].rpartition(".")[2] for one in known.effects(id, "EmitJourneyStatus")]
         ends = [what for what in said if what in ENDS]
         if ends != [run["status"]] or row["status"] != run["status"]:
             yield f"{id} is {run['status']}, stored {row['status']}, its history ends in {ends}"
-        if told.ends is not None and told.ends.get(id) != {run["status"]}:
-            yield f"{id} is {run['status']}, status events say {told.ends.get(id)}"
-        if row["due_at"] is not None or id in told.stored.timed:
+        if known.ends is not None and known.ends.get(id) != {run["status"]}:
+            yield f"{id} is {run['status']}, status events say {known.ends.get(id)}"
+        if row["due_at"] is not None or id in known.stored.timed:
             yield f"{id} has ended and is to be looked at again"
         deadline, finished = seconds(run["deadline_at"]), seconds(run["finished_at"])
-        if finished - deadline - told.seen.dark(deadline, finished) > DEADLINE_GRACE_SECONDS:
+        if finished - deadline - known.seen.dark(deadline, finished) > DEADLINE_GRACE_SECONDS:
             yield f"{id} ended {run['finished_at']}, deadline {run['deadline_at']}"
 
 
-def repeated(told: Told) -> Iterator[str]:
+def repeated(known: Known) -> Iterator[str]:
     """By its history, by the messages in the store, and by what the stand-ins took."""
-    for id in told.stored.journeys:
-        steps = told.steps(id)
+    for id in known.stored.journeys:
+        steps = known.steps(id)
         if doubled := [step for step, count in Counter(steps).items() if count > 1]:
             yield f"{id} did {doubled} more than once: {steps}"
-        started = [(one["message"], one["step"]) for one in told.effects(id, "StartMessage")]
+        started = [(one["message"], one["step"]) for one in known.effects(id, "StartMessage")]
         if len({step for _, step in started}) != len(started):
             yield f"{id} started two messages at one step: {started}"
-        if sorted(message for message, _ in started) != told.sent.get(id, []):
-            yield f"{id} started {started}; its messages are {told.sent.get(id)}"
-    for id in told.sent.keys() - told.stored.journeys.keys():
-        yield f"messages {told.sent[id]} belong to {id}, which is not there"
+        if sorted(message for message, _ in started) != known.sent.get(id, []):
+            yield f"{id} started {started}; its messages are {known.sent.get(id)}"
+    for id in known.sent.keys() - known.stored.journeys.keys():
+        yield f"messages {known.sent[id]} belong to {id}, which is not there"
     taken: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for line in told.lines:
+    for line in known.lines:
         text = line["content"]["text"]
         if (tour := OF_TOUR.search(text)) and (policy := OF_POLICY.search(text)):
             taken[tour[1], policy[1]].add(text.split()[0])
@@ -148,13 +148,13 @@ def repeated(told: Told) -> Iterator[str]:
     for place, messages in taken.items():
         if len(messages) > often[place[1]]:
             yield f"{place}: the stand-ins took {sorted(messages)}"
-    for id in told.stored.twice:
+    for id in known.stored.twice:
         yield f"{id} has two rows"
 
 
-def out_of_order(told: Told) -> Iterator[str]:
-    for run in told.runs:
-        id, steps = run["id"], told.steps(run["id"])
+def out_of_order(known: Known) -> Iterator[str]:
+    for run in known.runs:
+        id, steps = run["id"], known.steps(run["id"])
         fits = all(step in known for step, known in zip(steps, ROUTE, strict=False))
         if (
             not fits
@@ -163,21 +163,21 @@ def out_of_order(told: Told) -> Iterator[str]:
         ):
             yield f"{id} ({run['status']}) did {steps}"
             continue
-        sent = [told.seen.messages.get(message) for message in told.sent.get(id, ())]
+        sent = [known.seen.messages.get(message) for message in known.sent.get(id, ())]
         policies = [one and one["policy"] for one in sent]
         if policies != [SENDS[step] for step in steps if step in SENDS]:
             yield f"{id} did {steps} and sent {policies}"
             continue
         messages = [one for one in sent if one is not None]
-        yield from (f"{id}: {words}" for words in too_early(told, id, steps, messages))
-        yield from (f"{id}: {words}" for words in wrong_ways(told, id, steps, messages))
+        yield from (f"{id}: {words}" for words in too_early(known, id, steps, messages))
+        yield from (f"{id}: {words}" for words in wrong_ways(known, id, steps, messages))
 
 
 def too_early(
-    told: Told, run: str, steps: Sequence[str], messages: list[dict[str, Any]]
+    known: Known, run: str, steps: Sequence[str], messages: list[dict[str, Any]]
 ) -> Iterator[str]:
     """Steps that came before the end of the message, or of the wait, before them."""
-    times = [told.at_step(run, step) or 0.0 for step in steps]
+    times = [known.at_step(run, step) or 0.0 for step in steps]
     sending = iter(messages)
     for number, (step, at) in enumerate(zip(steps, times, strict=True)):
         following = times[number + 1] if number + 1 < len(times) else None
@@ -195,7 +195,7 @@ def too_early(
 
 
 def wrong_ways(
-    told: Told, run: str, steps: Sequence[str], messages: list[dict[str, Any]]
+    known: Known, run: str, steps: Sequence[str], messages: list[dict[str, Any]]
 ) -> Iterator[str]:
     """The branch by what became of the greeting, the other by whether it was asked in time."""
     if not messages:
@@ -205,10 +205,10 @@ def wrong_ways(
     finished, reached = messages[0]["finished_at"], messages[0]["reached_at"]
     if "2.1.0" in steps and reached is not None and reached <= finished:
         yield f"went the way of who was not reached; the greeting reached them {reached}"
-    since = told.at_step(run, "3")
+    since = known.at_step(run, "3")
     if since is None:
         return
-    asked = [one for one in told.said(run) if one.kind == "asked"]
+    asked = [one for one in known.said(run) if one.kind == "asked"]
     until = since + tours.ASKED_SECONDS
     if "3.then.0" in steps and not any(one.first_at <= until and one.at >= since for one in asked):
         yield f"went the way of who asked, from {since} to {until}: {asked}"
@@ -216,11 +216,11 @@ def wrong_ways(
         yield f"went the way of who did not ask, from {since} to {until}: {asked}"
 
 
-def went_on(told: Told) -> Iterator[str]:
-    """Whoever has left or bought by the answer of a process gets nothing more, from any process."""
-    for run in told.runs:
-        id, row = run["id"], told.stored.journeys.get(run["id"])
-        ends = [one for one in told.said(id) if one.kind in ENDED_BY] if row else []
+def went_on(known: Known) -> Iterator[str]:
+    """People who have left or bought by the answer of a process get nothing more, from any process."""
+    for run in known.runs:
+        id, row = run["id"], known.stored.journeys.get(run["id"])
+        ends = [one for one in known.said(id) if one.kind in ENDED_BY] if row else []
         said = {ENDED_BY[one.kind] for one in ends}
         if run["status"] in ENDED_BY.values() and run["status"] not in said:
             yield f"{id} is {run['status']}, and nothing was said that ends it so: {ends}"
@@ -230,15 +230,15 @@ def went_on(told: Told) -> Iterator[str]:
             if run["status"] == "completed" or run["status"] not in ENDS:
                 continue  # of what has completed, messages go on
             yield from (
-                f"{id}, {end.kind} {end.at:.3f}: {one}" for one in sent_after(told, id, end)
+                f"{id}, {end.kind} {end.at:.3f}: {one}" for one in sent_after(known, id, end)
             )
 
 
-def sent_after(told: Told, run: str, end: Said) -> Iterator[str]:
-    late = told.seen.late_allowance
-    messages = set(told.sent.get(run, ()))
+def sent_after(known: Known, run: str, end: Said) -> Iterator[str]:
+    late = known.seen.late_allowance
+    messages = set(known.sent.get(run, ()))
     for id in messages:
-        message = told.seen.messages.get(id)
+        message = known.seen.messages.get(id)
         if message is None:
             yield f"{id} is not there"
             continue
@@ -246,8 +246,8 @@ def sent_after(told: Told, run: str, end: Said) -> Iterator[str]:
         yield from (f"{id} has an intent of {at}" for at in times if seconds(at) > end.at)
         if seconds(message["created_at"]) > end.at:
             yield f"{id} was made {message['created_at']}"
-    for record in told.seen.records:
+    for record in known.seen.records:
         if record.message not in messages or record.at <= end.at + late(record.at):
             continue
-        if not told.seen.woken(end.at + START_WITHIN_SECONDS, record.at):
+        if not known.seen.woken(end.at + START_WITHIN_SECONDS, record.at):
             yield f"taken at {record.at:.3f}: {record}"

@@ -18,7 +18,7 @@ ALREADY_WRITTEN_SECONDS = 0.002
 
 
 @dataclass(slots=True)
-class Told:
+class Known:
     """
     Everything that is known of what lasts: ``seen`` are the witnesses of messages, ``lines`` the
     stand-ins' record, ``runs`` the journeys as the API lists them, ``stored`` the store's rows.
