@@ -16,11 +16,11 @@ from tests.verify.chaos.checker import Report
 from tests.verify.chaos.counts import Counted
 from tests.verify.chaos.digests_checker import arm_of
 from tests.verify.chaos.faults import Journal
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.ledger import Ledger, Said, Tour, Trigger
 from tests.verify.chaos.processes import ROOT
 from tests.verify.chaos.run import stamp
 from tests.verify.chaos.stored import QUERIES, Stored, stored_of
-from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import check_tours
 from tests.verify.chaos.witnesses import witnesses
 

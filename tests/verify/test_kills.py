@@ -15,9 +15,9 @@ from tests.verify.chaos import settings, tours
 from tests.verify.chaos.checker import Report
 from tests.verify.chaos.counts import counted
 from tests.verify.chaos.faults import Journal
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.stored import of_sqlite
-from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import check_tours
 from tests.verify.chaos.witnesses import witnesses
 from tests.verify.installation import Installation

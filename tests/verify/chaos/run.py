@@ -21,11 +21,11 @@ from tests.support.postgres import Server
 from tests.verify.chaos.checker import TERMINAL, Report, check
 from tests.verify.chaos.counts import counted
 from tests.verify.chaos.faults import Fault, Faults, Journal, drawn, rolling_restart
+from tests.verify.chaos.known import Known
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
 from tests.verify.chaos.stored import Stored, of_postgres, of_sqlite
-from tests.verify.chaos.known import Known
 from tests.verify.chaos.tours_checker import ENDS, check_tours
 from tests.verify.chaos.witnesses import Witnesses, witnesses
 from tests.verify.kafka_broker import Broker

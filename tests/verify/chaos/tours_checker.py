@@ -23,8 +23,8 @@ from tests.verify.chaos.digests_checker import (
     out_of_window,
     ungathered,
 )
-from tests.verify.chaos.ledger import Said
 from tests.verify.chaos.known import ALREADY_WRITTEN_SECONDS, Known
+from tests.verify.chaos.ledger import Said
 from tests.verify.chaos.witnesses import (
     START_WITHIN_SECONDS,
     TAKEN,
@@ -87,7 +87,7 @@ def check_tours(known: Known, counted: Counted, report: Report) -> None:
 def unbegun(known: Known) -> Iterator[str]:
     """
     Whatever repeats a start, and whatever comes later with its key: one journey, the same for the
-    API, the store and whoever was answered.
+    API, the store and the answers to publishers.
     """
     listed: dict[tuple[str, str], list[str]] = defaultdict(list)
     for run in known.runs:
@@ -217,7 +217,7 @@ def wrong_ways(
 
 
 def went_on(known: Known) -> Iterator[str]:
-    """People who have left or bought by the answer of a process get nothing more, from any process."""
+    """After the answer to an exit or a goal nothing more is sent, by any process."""
     for run in known.runs:
         id, row = run["id"], known.stored.journeys.get(run["id"])
         ends = [one for one in known.said(id) if one.kind in ENDED_BY] if row else []
