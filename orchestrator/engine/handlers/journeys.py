@@ -100,8 +100,7 @@ def ask_for_journeys(needs: Needs, work: UnitOfWork) -> None:
         if entry.run.terminal:
             continue
         needs.person_addresses(work.person(entry.run.recipient), needs.rules.inside_otp)
-        # an ended run cancels nothing any more, so what it left under way was not loaded
-        for id in () if entry.run.terminal else entry.run.open:
+        for id in entry.run.open:
             needs.message_addresses(work, id)
 
 
