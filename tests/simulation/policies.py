@@ -125,6 +125,9 @@ def draw_journeys(rng: Random, channels: list[str]) -> tuple[dict[str, Policy], 
         goal=JourneyEnd(GOAL_EVENT, "goal.cart == event.cart") if rng.random() < 0.7 else None,
         deadline_ms=rng.choice((2 * HOUR_MS, 12 * HOUR_MS)),
     )
+    if rng.random() < 0.5:
+        at_once = RepeatStep(2, (SendStep("sent0", at_once=True), SendStep("sent1", at_once=True)))
+        journey = replace(journey, steps=(*journey.steps, at_once))
     return sent, {journey.name: journey}
 
 

@@ -6,6 +6,7 @@ state.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -14,7 +15,7 @@ import orjson
 
 from orchestrator.core.journey import facts
 from orchestrator.core.journey.effects import EmitJourneyStatus, StartMessage
-from orchestrator.core.journey.journey import Journey
+from orchestrator.core.journey.journey import Journey, SendStep, step_at
 from orchestrator.core.journey.state import JourneyRun, JourneyStatus
 from orchestrator.history.journeys import JourneyEntry, replay_journey
 from tests.simulation.checks.evidence import Evidence
@@ -36,7 +37,7 @@ def check(evidence: Evidence) -> Iterator[str]:
         if not run.terminal:
             yield f"P1 {name} is still running after everything has settled"
         journey = journeys[run.journey]
-        yield from each_step_once(evidence, name, run, history)
+        yield from each_step_once(evidence, name, journey, run, history)
         yield from none_after_its_end(evidence, name, run, history)
         yield from knows_of_ends(evidence, name, run, history)
         if journey.goal is not None:
@@ -94,7 +95,7 @@ def is_published_once(evidence: Evidence) -> Iterator[str]:
 
 
 def each_step_once(
-    evidence: Evidence, name: str, run: JourneyRun, history: list[JourneyEntry]
+    evidence: Evidence, name: str, journey: Journey, run: JourneyRun, history: list[JourneyEntry]
 ) -> Iterator[str]:
     """No step is carried out twice; each send has its message, and no other message is there."""
     steps = Counter(step for entry in history for step in entry.steps)
@@ -107,6 +108,9 @@ def each_step_once(
     if wanted != made:
         yield f"P2 {name} says that it sent {sorted(wanted)}, and {sorted(made)} are there"
     for before, after in pairwise(sends):
+        waited_for = step_at(journey, before.step.partition("#")[0])
+        if isinstance(waited_for, SendStep) and waited_for.at_once:
+            continue
         earlier, later = evidence.messages.get(before.message), evidence.messages.get(after.message)
         if earlier is None or later is None or evidence.ledger.jumps:
             continue  # by clocks that jump, nobody can tell which came first
@@ -138,9 +142,12 @@ def knows_of_ends(
     evidence: Evidence, name: str, run: JourneyRun, history: list[JourneyEntry]
 ) -> Iterator[str]:
     """A run is told of the end of each of its messages, in the transaction of that end."""
+    ended_at = run.finished_at if run.finished_at is not None else math.inf
     known_ends = {one.fact.message for one in history if isinstance(one.fact, facts.MessageEnded)}
     for message in evidence.messages.values():
-        if message.journey == run.id and message.terminal and message.id not in known_ends:
+        if message.journey != run.id or message.id in known_ends:
+            continue
+        if message.finished_at is not None and message.finished_at < ended_at:
             yield f"P1 {name} was not told that {evidence.name(message.id)} has ended"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.journey import effects
 from orchestrator.core.values import replace
-from orchestrator.engine import applying, emitting, journeys
+from orchestrator.engine import applying, emitting, journeys, loading
 from orchestrator.engine.handlers import journeys as handlers
 from orchestrator.engine.rules import Rules
 from tests.simulation.mutations.registry import Replacement, bug
@@ -55,3 +55,17 @@ def begun_keys_forgotten() -> Sequence[Replacement]:
 def goals_of_journeys_not_listened_to() -> Sequence[Replacement]:
     """Only what begins a journey concerns it."""
     return [(Rules, "is_for_journeys", lambda rules, type: type in rules.journeys_by_event)]
+
+
+@bug(seed=13)
+def ended_journey_asked_for_its_messages() -> Sequence[Replacement]:
+    """A run that has ended asks for messages that were not loaded with it."""
+    original = handlers.ask_for_journeys
+
+    def ask_for_journeys(needs: Any, work: Any) -> None:
+        original(needs, work)
+        for entry in work.journeys:
+            for id in entry.run.open:
+                needs.message_addresses(work, id)
+
+    return [(loading, "ask_for_journeys", ask_for_journeys)]
