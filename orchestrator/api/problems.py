@@ -27,6 +27,7 @@ from orchestrator.stores.port import StoreAway, StoreBusy
 log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SHOWN_MAX = 64
+API_PATHS = ("/v1/", "/api/", "/control/")
 SERVER = "kaskad"
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -105,11 +106,10 @@ def unknown(kind: str, id: str) -> Refusal:
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """
     Answer every error with a problem document; an unexpected one is a logged 500. In an answer that
-    has begun there is no place for one: the connection ends. A path with a NUL in it names nothing:
-    PostgreSQL takes none in a text.
+    has begun there is no place for one: the connection ends.
     """
     try:
-        if "\0" in request.path:
+        if names_nothing(request):
             raise web.HTTPNotFound
         return await handler(request)
     except web.HTTPException as error:
@@ -124,6 +124,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if begun:
             raise ConnectionError("an answer has begun already") from error
         return answer
+
+
+def names_nothing(request: web.Request) -> bool:
+    """
+    Whether the path of an API call has a NUL in it, which PostgreSQL takes in no text. Who makes
+    something by that name is told so by the handler, and people's pages know their own tokens.
+    """
+    asks = request.method != "PUT" and request.path.startswith(API_PATHS)
+    return asks and "\0" in request.path
 
 
 def problem_of(error: Exception, route: str, method: str) -> web.Response:

@@ -79,8 +79,8 @@ class Digest(TypedDict):
 
 class Message(MessageClass):
     """
-    One message of one policy to one recipient. Lists leave ``arm``, ``converted_at``, ``replies``
-    and ``trace`` out.
+    One message of one policy to one recipient. Lists leave ``journey``, ``arm``,
+    ``converted_at``, ``replies`` and ``trace`` out.
     """
 
     id: str
@@ -107,6 +107,7 @@ class Message(MessageClass):
     hops: int
     digest: Digest | None
     attempts: list[Attempt]
+    journey: NotRequired[str | None]
     arm: NotRequired[str | None]
     converted_at: NotRequired[str | None]
     replies: NotRequired[list[Answer]]
