@@ -128,8 +128,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def names_nothing(request: web.Request) -> bool:
     """
-    Whether the path of an API call has a NUL in it, which PostgreSQL takes in no text. Who makes
-    something by that name is told so by the handler, and people's pages know their own tokens.
+    Whether the path of an API call has a NUL in it, which PostgreSQL takes in no text. A PUT
+    creates what its path names, so its handler says what is wrong with the name; pages for people
+    have tokens in their paths, and an answer of their own to a wrong one.
     """
     asks = request.method != "PUT" and request.path.startswith(API_PATHS)
     return asks and "\0" in request.path

@@ -17,11 +17,12 @@ from rich.live import Live
 
 from orchestrator.configuration.settings_file import DEFAULT_CONFIG
 from orchestrator.core.message import Message
+from orchestrator.core.policy import DAY_MS
 from orchestrator.demo.people import Customers
 from orchestrator.demo.reactions import Reactions
 from orchestrator.demo.show import ending, live, summarise
 from orchestrator.demo.stack import DemoStack
-from orchestrator.demo.story import DAY_MS, PlannedEvent, codes, stories
+from orchestrator.demo.story import PlannedEvent, codes, stories
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.journey_rows import JourneyRow
 

@@ -18,10 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from orchestrator.core.policy import DAY_MS, HOUR_MS
 from orchestrator.demo.people import GOODS
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 SHARE_OF_EVENTS = 0.12
 """How many people begin a journey for each of the day's events; half as many are asked and wish."""
 SATURDAY, REMINDED_AT = 5, 11
